@@ -1,0 +1,48 @@
+# Every step of continuous integration is a target here; nothing else is called.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+
+BIN := $(CURDIR)/.cache/tools/bin
+SEEDS ?= 300
+FUZZTIME ?= 10s
+BENCHTIME ?= 1s
+
+.PHONY: build test race sim fuzz lint e2e bench gen gen-check
+
+build: ## the isthmus binary
+	go build -o isthmus ./cmd/isthmus
+
+test: ## every test that needs Go alone
+	go test ./...
+
+race: ## the packages with goroutines, under the race detector
+	go test -race ./internal/wire/... ./internal/broker/... ./internal/objstore/... ./internal/cow/... \
+		./control/... ./produce/... ./fetch/... ./agentgroup/... ./cmd/...
+
+sim: ## seeded simulation of control plane, agents, network and bucket: make sim SEEDS=n
+	go test ./internal/sim -run TestSeeds -count=1 -v -seeds $(SEEDS) | grep -v '^=== RUN' | tail -n 40
+
+fuzz: ## every fuzz target for FUZZTIME each
+	scripts/fuzz.sh $(FUZZTIME)
+
+lint: gen-check ## shape, style and the currency of generated code
+	scripts/tools.sh lint
+	$(BIN)/golangci-lint run ./...
+	go mod verify
+	go mod tidy -diff
+
+gen: ## generated code
+	scripts/tools.sh gen
+	PATH="$(BIN):$$PATH" buf lint
+	PATH="$(BIN):$$PATH" buf generate
+
+gen-check: gen
+	@if [ -n "$$(git status --porcelain -- control/controlpb)" ]; then \
+		git --no-pager diff -- control/controlpb; echo "generated code is not current: commit what make gen wrote"; exit 1; fi
+
+e2e: build ## real programs; installs what it needs and fails when it cannot
+	scripts/e2e.sh
+
+bench: ## micro-benchmarks of the data path and the sequencer, as a table
+	go test -run '^$$' -bench . -benchtime $(BENCHTIME) ./internal/record ./internal/segment ./control ./produce ./fetch
