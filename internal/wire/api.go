@@ -1,0 +1,98 @@
+package wire
+
+import (
+	"context"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// API is one request of Kafka's protocol as this listener speaks it. Min to Max is advertised, the
+// same on every agent whatever its role; ServeMin to Max is served. Versions below ServeMin are
+// advertised only because old clients draw conclusions from them.
+type API struct {
+	Key      int16
+	Min, Max int16
+	ServeMin int16
+	Handler  Handler
+}
+
+// Ranges of the two requests that depend on an agent's role: whoever answers them, or refuses them,
+// advertises the same.
+const (
+	// ProduceMin is advertised, not served: librdkafka before 2.11 turns compression off without it.
+	ProduceMin int16 = 0
+	// ProduceServeMin is the first version that carries record batches.
+	ProduceServeMin int16 = 3
+	// ProduceMax stays below 12 until transactions of the second kind are served.
+	ProduceMax int16 = 11
+	FetchMin   int16 = 4
+	FetchMax   int16 = 17
+)
+
+// ProduceAPI is API 0 answered by h.
+func ProduceAPI(h Handler) API {
+	return API{Key: int16(kmsg.Produce), Min: ProduceMin, Max: ProduceMax, ServeMin: ProduceServeMin, Handler: h}
+}
+
+// FetchAPI is API 1 answered by h.
+func FetchAPI(h Handler) API {
+	return API{Key: int16(kmsg.Fetch), Min: FetchMin, Max: FetchMax, ServeMin: FetchMin, Handler: h}
+}
+
+// Handler answers the requests of one API.
+type Handler interface {
+	// Serve is called in the order in which requests were read, on the connection's reader: while
+	// it runs, nothing more is read from that connection. It calls reply exactly once, at once or
+	// later, from any goroutine; reply does not block. ctx ends when the connection does.
+	Serve(ctx context.Context, r *Request, reply func(Reply))
+}
+
+// HandlerFunc is a Handler that is one function.
+type HandlerFunc func(ctx context.Context, r *Request, reply func(Reply))
+
+// Serve calls f.
+func (f HandlerFunc) Serve(ctx context.Context, r *Request, reply func(Reply)) { f(ctx, r, reply) }
+
+// Request is one frame understood. Byte slices inside Body (records, group metadata) are parts of
+// the frame: they stay valid for as long as they are referenced, but count against the memory cap
+// only until the answer is written, or until every Hold is released.
+type Request struct {
+	Key           int16
+	Version       int16
+	CorrelationID int32
+	ClientID      string
+	Body          kmsg.Request // of the kmsg type of Key, its version set
+	Conn          *Conn
+	Size          int // bytes of the frame
+	Read          time.Time
+
+	charge *charge
+}
+
+// Hold keeps the request's bytes counted against the memory cap beyond its answer, until release
+// is called; calling release again does nothing. Hold itself is called before reply is.
+func (r *Request) Hold() (release func()) {
+	if r.charge == nil {
+		return func() {}
+	}
+	r.charge.hold()
+	return sync.OnceFunc(r.charge.release)
+}
+
+// Reply is the answer to one request.
+type Reply struct {
+	// Body is encoded in the version of the request.
+	Body kmsg.Response
+	// Gathered is used instead of Body: an answer already encoded, without its header, written
+	// without copying. It must not change until Done.
+	Gathered net.Buffers
+	// None: the protocol knows no answer to this request (acks=0).
+	None bool
+	// Close closes the connection after what is due has been written, this answer included.
+	Close bool
+	// Done is called once, after the answer is written or given up; nil for nothing to do.
+	Done func()
+}
