@@ -26,8 +26,11 @@ const (
 
 // Entry is one entry of the log: commands that were applied together, at most 512 KiB.
 type Entry struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Commands      []*Command             `protobuf:"bytes,1,rep,name=commands,proto3" json:"commands,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Commands []*Command             `protobuf:"bytes,1,rep,name=commands,proto3" json:"commands,omitempty"`
+	// term in which it was proposed. Logged in another one, the entry is void: its proposer had not
+	// noticed that it no longer led.
+	Term          uint64 `protobuf:"varint,2,opt,name=term,proto3" json:"term,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -67,6 +70,13 @@ func (x *Entry) GetCommands() []*Command {
 		return x.Commands
 	}
 	return nil
+}
+
+func (x *Entry) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
 }
 
 // Command is one decision. Everything its answer depends on is in it or in the state.
@@ -1351,9 +1361,10 @@ var File_control_controlpb_command_proto protoreflect.FileDescriptor
 
 const file_control_controlpb_command_proto_rawDesc = "" +
 	"\n" +
-	"\x1fcontrol/controlpb/command.proto\x12\x12isthmus.control.v1\x1a\x1fcontrol/controlpb/control.proto\"@\n" +
+	"\x1fcontrol/controlpb/command.proto\x12\x12isthmus.control.v1\x1a\x1fcontrol/controlpb/control.proto\"T\n" +
 	"\x05Entry\x127\n" +
-	"\bcommands\x18\x01 \x03(\v2\x1b.isthmus.control.v1.CommandR\bcommands\"\xcf\t\n" +
+	"\bcommands\x18\x01 \x03(\v2\x1b.isthmus.control.v1.CommandR\bcommands\x12\x12\n" +
+	"\x04term\x18\x02 \x01(\x04R\x04term\"\xcf\t\n" +
 	"\aCommand\x12\x12\n" +
 	"\x04time\x18\x01 \x01(\x03R\x04time\x12;\n" +
 	"\x06commit\x18\x02 \x01(\v2!.isthmus.control.v1.CommitRequestH\x00R\x06commit\x128\n" +

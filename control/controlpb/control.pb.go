@@ -2105,6 +2105,94 @@ func (x *StatusResponse) GetClockFrozen() bool {
 	return false
 }
 
+type ConfirmClockRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       uint64                 `protobuf:"varint,1,opt,name=session,proto3" json:"session,omitempty"` // 0: an operator's tool
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmClockRequest) Reset() {
+	*x = ConfirmClockRequest{}
+	mi := &file_control_controlpb_control_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmClockRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmClockRequest) ProtoMessage() {}
+
+func (x *ConfirmClockRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_control_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmClockRequest.ProtoReflect.Descriptor instead.
+func (*ConfirmClockRequest) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ConfirmClockRequest) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+type ConfirmClockResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Time          int64                  `protobuf:"varint,1,opt,name=time,proto3" json:"time,omitempty"` // state time from now on
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmClockResponse) Reset() {
+	*x = ConfirmClockResponse{}
+	mi := &file_control_controlpb_control_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmClockResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmClockResponse) ProtoMessage() {}
+
+func (x *ConfirmClockResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_control_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmClockResponse.ProtoReflect.Descriptor instead.
+func (*ConfirmClockResponse) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ConfirmClockResponse) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
 type AgentStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Agent         string                 `protobuf:"bytes,1,opt,name=agent,proto3" json:"agent,omitempty"`
@@ -2120,7 +2208,7 @@ type AgentStatus struct {
 
 func (x *AgentStatus) Reset() {
 	*x = AgentStatus{}
-	mi := &file_control_controlpb_control_proto_msgTypes[30]
+	mi := &file_control_controlpb_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2132,7 +2220,7 @@ func (x *AgentStatus) String() string {
 func (*AgentStatus) ProtoMessage() {}
 
 func (x *AgentStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_control_controlpb_control_proto_msgTypes[30]
+	mi := &file_control_controlpb_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2145,7 +2233,7 @@ func (x *AgentStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentStatus.ProtoReflect.Descriptor instead.
 func (*AgentStatus) Descriptor() ([]byte, []int) {
-	return file_control_controlpb_control_proto_rawDescGZIP(), []int{30}
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *AgentStatus) GetAgent() string {
@@ -2379,7 +2467,11 @@ const file_control_controlpb_control_proto_rawDesc = "" +
 	"\aversion\x18\f \x01(\tR\aversion\x12\x1d\n" +
 	"\n" +
 	"live_bytes\x18\r \x01(\x03R\tliveBytes\x12!\n" +
-	"\fclock_frozen\x18\x0e \x01(\bR\vclockFrozen\"\xbb\x01\n" +
+	"\fclock_frozen\x18\x0e \x01(\bR\vclockFrozen\"/\n" +
+	"\x13ConfirmClockRequest\x12\x18\n" +
+	"\asession\x18\x01 \x01(\x04R\asession\"*\n" +
+	"\x14ConfirmClockResponse\x12\x12\n" +
+	"\x04time\x18\x01 \x01(\x03R\x04time\"\xbb\x01\n" +
 	"\vAgentStatus\x12\x14\n" +
 	"\x05agent\x18\x01 \x01(\tR\x05agent\x12\x18\n" +
 	"\asession\x18\x02 \x01(\x04R\asession\x12\x14\n" +
@@ -2401,9 +2493,10 @@ const file_control_controlpb_control_proto_rawDesc = "" +
 	"\n" +
 	"EndSession\x12%.isthmus.control.v1.EndSessionRequest\x1a&.isthmus.control.v1.EndSessionResponse2Z\n" +
 	"\rTunnelService\x12I\n" +
-	"\x04Call\x12\x1f.isthmus.control.v1.CallRequest\x1a .isthmus.control.v1.CallResponse2`\n" +
+	"\x04Call\x12\x1f.isthmus.control.v1.CallRequest\x1a .isthmus.control.v1.CallResponse2\xc3\x01\n" +
 	"\rStatusService\x12O\n" +
-	"\x06Status\x12!.isthmus.control.v1.StatusRequest\x1a\".isthmus.control.v1.StatusResponseB2Z0github.com/isthmusdata/isthmus/control/controlpbb\x06proto3"
+	"\x06Status\x12!.isthmus.control.v1.StatusRequest\x1a\".isthmus.control.v1.StatusResponse\x12a\n" +
+	"\fConfirmClock\x12'.isthmus.control.v1.ConfirmClockRequest\x1a(.isthmus.control.v1.ConfirmClockResponseB2Z0github.com/isthmusdata/isthmus/control/controlpbb\x06proto3"
 
 var (
 	file_control_controlpb_control_proto_rawDescOnce sync.Once
@@ -2417,7 +2510,7 @@ func file_control_controlpb_control_proto_rawDescGZIP() []byte {
 	return file_control_controlpb_control_proto_rawDescData
 }
 
-var file_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_control_controlpb_control_proto_goTypes = []any{
 	(*CommitRequest)(nil),        // 0: isthmus.control.v1.CommitRequest
 	(*CommitResponse)(nil),       // 1: isthmus.control.v1.CommitResponse
@@ -2449,8 +2542,10 @@ var file_control_controlpb_control_proto_goTypes = []any{
 	(*CallResponse)(nil),         // 27: isthmus.control.v1.CallResponse
 	(*StatusRequest)(nil),        // 28: isthmus.control.v1.StatusRequest
 	(*StatusResponse)(nil),       // 29: isthmus.control.v1.StatusResponse
-	(*AgentStatus)(nil),          // 30: isthmus.control.v1.AgentStatus
-	nil,                          // 31: isthmus.control.v1.Topic.ConfigEntry
+	(*ConfirmClockRequest)(nil),  // 30: isthmus.control.v1.ConfirmClockRequest
+	(*ConfirmClockResponse)(nil), // 31: isthmus.control.v1.ConfirmClockResponse
+	(*AgentStatus)(nil),          // 32: isthmus.control.v1.AgentStatus
+	nil,                          // 33: isthmus.control.v1.Topic.ConfigEntry
 }
 var file_control_controlpb_control_proto_depIdxs = []int32{
 	6,  // 0: isthmus.control.v1.PlanRequest.partitions:type_name -> isthmus.control.v1.PlanPartition
@@ -2470,9 +2565,9 @@ var file_control_controlpb_control_proto_depIdxs = []int32{
 	15, // 14: isthmus.control.v1.ListOffsetsResponse.partitions:type_name -> isthmus.control.v1.OffsetFound
 	4,  // 15: isthmus.control.v1.OffsetFound.extent:type_name -> isthmus.control.v1.Extent
 	18, // 16: isthmus.control.v1.TopicsResponse.topics:type_name -> isthmus.control.v1.Topic
-	31, // 17: isthmus.control.v1.Topic.config:type_name -> isthmus.control.v1.Topic.ConfigEntry
+	33, // 17: isthmus.control.v1.Topic.config:type_name -> isthmus.control.v1.Topic.ConfigEntry
 	21, // 18: isthmus.control.v1.LoginResponse.shares:type_name -> isthmus.control.v1.Share
-	30, // 19: isthmus.control.v1.StatusResponse.agents:type_name -> isthmus.control.v1.AgentStatus
+	32, // 19: isthmus.control.v1.StatusResponse.agents:type_name -> isthmus.control.v1.AgentStatus
 	0,  // 20: isthmus.control.v1.SequencerService.Commit:input_type -> isthmus.control.v1.CommitRequest
 	5,  // 21: isthmus.control.v1.IndexService.Plan:input_type -> isthmus.control.v1.PlanRequest
 	9,  // 22: isthmus.control.v1.IndexService.Watch:input_type -> isthmus.control.v1.WatchRequest
@@ -2483,18 +2578,20 @@ var file_control_controlpb_control_proto_depIdxs = []int32{
 	24, // 27: isthmus.control.v1.MembershipService.EndSession:input_type -> isthmus.control.v1.EndSessionRequest
 	26, // 28: isthmus.control.v1.TunnelService.Call:input_type -> isthmus.control.v1.CallRequest
 	28, // 29: isthmus.control.v1.StatusService.Status:input_type -> isthmus.control.v1.StatusRequest
-	1,  // 30: isthmus.control.v1.SequencerService.Commit:output_type -> isthmus.control.v1.CommitResponse
-	7,  // 31: isthmus.control.v1.IndexService.Plan:output_type -> isthmus.control.v1.PlanResponse
-	10, // 32: isthmus.control.v1.IndexService.Watch:output_type -> isthmus.control.v1.WatchResponse
-	14, // 33: isthmus.control.v1.IndexService.ListOffsets:output_type -> isthmus.control.v1.ListOffsetsResponse
-	17, // 34: isthmus.control.v1.IndexService.Topics:output_type -> isthmus.control.v1.TopicsResponse
-	20, // 35: isthmus.control.v1.MembershipService.Login:output_type -> isthmus.control.v1.LoginResponse
-	23, // 36: isthmus.control.v1.MembershipService.Heartbeat:output_type -> isthmus.control.v1.HeartbeatResponse
-	25, // 37: isthmus.control.v1.MembershipService.EndSession:output_type -> isthmus.control.v1.EndSessionResponse
-	27, // 38: isthmus.control.v1.TunnelService.Call:output_type -> isthmus.control.v1.CallResponse
-	29, // 39: isthmus.control.v1.StatusService.Status:output_type -> isthmus.control.v1.StatusResponse
-	30, // [30:40] is the sub-list for method output_type
-	20, // [20:30] is the sub-list for method input_type
+	30, // 30: isthmus.control.v1.StatusService.ConfirmClock:input_type -> isthmus.control.v1.ConfirmClockRequest
+	1,  // 31: isthmus.control.v1.SequencerService.Commit:output_type -> isthmus.control.v1.CommitResponse
+	7,  // 32: isthmus.control.v1.IndexService.Plan:output_type -> isthmus.control.v1.PlanResponse
+	10, // 33: isthmus.control.v1.IndexService.Watch:output_type -> isthmus.control.v1.WatchResponse
+	14, // 34: isthmus.control.v1.IndexService.ListOffsets:output_type -> isthmus.control.v1.ListOffsetsResponse
+	17, // 35: isthmus.control.v1.IndexService.Topics:output_type -> isthmus.control.v1.TopicsResponse
+	20, // 36: isthmus.control.v1.MembershipService.Login:output_type -> isthmus.control.v1.LoginResponse
+	23, // 37: isthmus.control.v1.MembershipService.Heartbeat:output_type -> isthmus.control.v1.HeartbeatResponse
+	25, // 38: isthmus.control.v1.MembershipService.EndSession:output_type -> isthmus.control.v1.EndSessionResponse
+	27, // 39: isthmus.control.v1.TunnelService.Call:output_type -> isthmus.control.v1.CallResponse
+	29, // 40: isthmus.control.v1.StatusService.Status:output_type -> isthmus.control.v1.StatusResponse
+	31, // 41: isthmus.control.v1.StatusService.ConfirmClock:output_type -> isthmus.control.v1.ConfirmClockResponse
+	31, // [31:42] is the sub-list for method output_type
+	20, // [20:31] is the sub-list for method input_type
 	20, // [20:20] is the sub-list for extension type_name
 	20, // [20:20] is the sub-list for extension extendee
 	0,  // [0:20] is the sub-list for field type_name
@@ -2511,7 +2608,7 @@ func file_control_controlpb_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_controlpb_control_proto_rawDesc), len(file_control_controlpb_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   32,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   5,
 		},

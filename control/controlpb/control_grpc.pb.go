@@ -641,7 +641,8 @@ var TunnelService_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	StatusService_Status_FullMethodName = "/isthmus.control.v1.StatusService/Status"
+	StatusService_Status_FullMethodName       = "/isthmus.control.v1.StatusService/Status"
+	StatusService_ConfirmClock_FullMethodName = "/isthmus.control.v1.StatusService/ConfirmClock"
 )
 
 // StatusServiceClient is the client API for StatusService service.
@@ -651,6 +652,8 @@ const (
 // StatusService describes the control plane to people and tools.
 type StatusServiceClient interface {
 	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error)
+	// ConfirmClock says that a person has checked the leader's clock; it ends a freeze.
+	ConfirmClock(ctx context.Context, in *ConfirmClockRequest, opts ...grpc.CallOption) (*ConfirmClockResponse, error)
 }
 
 type statusServiceClient struct {
@@ -671,6 +674,16 @@ func (c *statusServiceClient) Status(ctx context.Context, in *StatusRequest, opt
 	return out, nil
 }
 
+func (c *statusServiceClient) ConfirmClock(ctx context.Context, in *ConfirmClockRequest, opts ...grpc.CallOption) (*ConfirmClockResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ConfirmClockResponse)
+	err := c.cc.Invoke(ctx, StatusService_ConfirmClock_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // StatusServiceServer is the server API for StatusService service.
 // All implementations must embed UnimplementedStatusServiceServer
 // for forward compatibility.
@@ -678,6 +691,8 @@ func (c *statusServiceClient) Status(ctx context.Context, in *StatusRequest, opt
 // StatusService describes the control plane to people and tools.
 type StatusServiceServer interface {
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
+	// ConfirmClock says that a person has checked the leader's clock; it ends a freeze.
+	ConfirmClock(context.Context, *ConfirmClockRequest) (*ConfirmClockResponse, error)
 	mustEmbedUnimplementedStatusServiceServer()
 }
 
@@ -690,6 +705,9 @@ type UnimplementedStatusServiceServer struct{}
 
 func (UnimplementedStatusServiceServer) Status(context.Context, *StatusRequest) (*StatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Status not implemented")
+}
+func (UnimplementedStatusServiceServer) ConfirmClock(context.Context, *ConfirmClockRequest) (*ConfirmClockResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ConfirmClock not implemented")
 }
 func (UnimplementedStatusServiceServer) mustEmbedUnimplementedStatusServiceServer() {}
 func (UnimplementedStatusServiceServer) testEmbeddedByValue()                       {}
@@ -730,6 +748,24 @@ func _StatusService_Status_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _StatusService_ConfirmClock_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ConfirmClockRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StatusServiceServer).ConfirmClock(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StatusService_ConfirmClock_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StatusServiceServer).ConfirmClock(ctx, req.(*ConfirmClockRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // StatusService_ServiceDesc is the grpc.ServiceDesc for StatusService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -740,6 +776,10 @@ var StatusService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Status",
 			Handler:    _StatusService_Status_Handler,
+		},
+		{
+			MethodName: "ConfirmClock",
+			Handler:    _StatusService_ConfirmClock_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
