@@ -1190,7 +1190,10 @@ type ElectCommand struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Term  uint64                 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`
 	// frozen: the leader's clock jumped against state time and no second clock confirms it.
-	Frozen        bool `protobuf:"varint,2,opt,name=frozen,proto3" json:"frozen,omitempty"`
+	Frozen bool `protobuf:"varint,2,opt,name=frozen,proto3" json:"frozen,omitempty"`
+	// limits hold from here on, at every node alike; absent, those of the state stay. Anything
+	// else that a node was configured with would make its state differ from the others'.
+	Limits        *StateLimits `protobuf:"bytes,3,opt,name=limits,proto3" json:"limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1239,6 +1242,266 @@ func (x *ElectCommand) GetFrozen() bool {
 	return false
 }
 
+func (x *ElectCommand) GetLimits() *StateLimits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+// StateLimits is control.Limits: what decides inside the state beside its commands. 0 is no value.
+type StateLimits struct {
+	state                  protoimpl.MessageState `protogen:"open.v1"`
+	MaxTopics              int64                  `protobuf:"varint,1,opt,name=max_topics,json=maxTopics,proto3" json:"max_topics,omitempty"`
+	MaxPartitions          int64                  `protobuf:"varint,2,opt,name=max_partitions,json=maxPartitions,proto3" json:"max_partitions,omitempty"`
+	MaxTopicPartitions     int64                  `protobuf:"varint,3,opt,name=max_topic_partitions,json=maxTopicPartitions,proto3" json:"max_topic_partitions,omitempty"`
+	MaxTopicConfigBytes    int64                  `protobuf:"varint,4,opt,name=max_topic_config_bytes,json=maxTopicConfigBytes,proto3" json:"max_topic_config_bytes,omitempty"`
+	MaxIndexEntries        int64                  `protobuf:"varint,5,opt,name=max_index_entries,json=maxIndexEntries,proto3" json:"max_index_entries,omitempty"`
+	MaxSegments            int64                  `protobuf:"varint,6,opt,name=max_segments,json=maxSegments,proto3" json:"max_segments,omitempty"`
+	MaxDeadObjects         int64                  `protobuf:"varint,7,opt,name=max_dead_objects,json=maxDeadObjects,proto3" json:"max_dead_objects,omitempty"`
+	MaxExtentBytes         int64                  `protobuf:"varint,8,opt,name=max_extent_bytes,json=maxExtentBytes,proto3" json:"max_extent_bytes,omitempty"`
+	MaxProducers           int64                  `protobuf:"varint,9,opt,name=max_producers,json=maxProducers,proto3" json:"max_producers,omitempty"`
+	ProducerExpirationMs   int64                  `protobuf:"varint,10,opt,name=producer_expiration_ms,json=producerExpirationMs,proto3" json:"producer_expiration_ms,omitempty"`
+	ProducerIdleMs         int64                  `protobuf:"varint,11,opt,name=producer_idle_ms,json=producerIdleMs,proto3" json:"producer_idle_ms,omitempty"`
+	GapPatienceMs          int64                  `protobuf:"varint,12,opt,name=gap_patience_ms,json=gapPatienceMs,proto3" json:"gap_patience_ms,omitempty"`
+	MaxSessions            int64                  `protobuf:"varint,13,opt,name=max_sessions,json=maxSessions,proto3" json:"max_sessions,omitempty"`
+	MaxNodes               int64                  `protobuf:"varint,14,opt,name=max_nodes,json=maxNodes,proto3" json:"max_nodes,omitempty"`
+	MaxNames               int64                  `protobuf:"varint,15,opt,name=max_names,json=maxNames,proto3" json:"max_names,omitempty"`
+	MaxUnanswered          int64                  `protobuf:"varint,16,opt,name=max_unanswered,json=maxUnanswered,proto3" json:"max_unanswered,omitempty"`
+	MaxLosers              int64                  `protobuf:"varint,17,opt,name=max_losers,json=maxLosers,proto3" json:"max_losers,omitempty"`
+	AnswersKeptMs          int64                  `protobuf:"varint,18,opt,name=answers_kept_ms,json=answersKeptMs,proto3" json:"answers_kept_ms,omitempty"`
+	NodesKeptMs            int64                  `protobuf:"varint,19,opt,name=nodes_kept_ms,json=nodesKeptMs,proto3" json:"nodes_kept_ms,omitempty"`
+	LeaseMs                int64                  `protobuf:"varint,20,opt,name=lease_ms,json=leaseMs,proto3" json:"lease_ms,omitempty"`
+	HeartbeatMs            int64                  `protobuf:"varint,21,opt,name=heartbeat_ms,json=heartbeatMs,proto3" json:"heartbeat_ms,omitempty"`
+	MaxGroups              int64                  `protobuf:"varint,22,opt,name=max_groups,json=maxGroups,proto3" json:"max_groups,omitempty"`
+	MaxGroupBytes          int64                  `protobuf:"varint,23,opt,name=max_group_bytes,json=maxGroupBytes,proto3" json:"max_group_bytes,omitempty"`
+	MaxOffsets             int64                  `protobuf:"varint,24,opt,name=max_offsets,json=maxOffsets,proto3" json:"max_offsets,omitempty"`
+	MaxOffsetMetadataBytes int64                  `protobuf:"varint,25,opt,name=max_offset_metadata_bytes,json=maxOffsetMetadataBytes,proto3" json:"max_offset_metadata_bytes,omitempty"`
+	OffsetsRetentionMs     int64                  `protobuf:"varint,26,opt,name=offsets_retention_ms,json=offsetsRetentionMs,proto3" json:"offsets_retention_ms,omitempty"`
+	TickWork               int64                  `protobuf:"varint,27,opt,name=tick_work,json=tickWork,proto3" json:"tick_work,omitempty"`
+	unknownFields          protoimpl.UnknownFields
+	sizeCache              protoimpl.SizeCache
+}
+
+func (x *StateLimits) Reset() {
+	*x = StateLimits{}
+	mi := &file_control_controlpb_command_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StateLimits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StateLimits) ProtoMessage() {}
+
+func (x *StateLimits) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_command_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StateLimits.ProtoReflect.Descriptor instead.
+func (*StateLimits) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_command_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *StateLimits) GetMaxTopics() int64 {
+	if x != nil {
+		return x.MaxTopics
+	}
+	return 0
+}
+
+func (x *StateLimits) GetMaxPartitions() int64 {
+	if x != nil {
+		return x.MaxPartitions
+	}
+	return 0
+}
+
+func (x *StateLimits) GetMaxTopicPartitions() int64 {
+	if x != nil {
+		return x.MaxTopicPartitions
+	}
+	return 0
+}
+
+func (x *StateLimits) GetMaxTopicConfigBytes() int64 {
+	if x != nil {
+		return x.MaxTopicConfigBytes
+	}
+	return 0
+}
+
+func (x *StateLimits) GetMaxIndexEntries() int64 {
+	if x != nil {
+		return x.MaxIndexEntries
+	}
+	return 0
+}
+
+func (x *StateLimits) GetMaxSegments() int64 {
+	if x != nil {
+		return x.MaxSegments
+	}
+	return 0
+}
+
+func (x *StateLimits) GetMaxDeadObjects() int64 {
+	if x != nil {
+		return x.MaxDeadObjects
+	}
+	return 0
+}
+
+func (x *StateLimits) GetMaxExtentBytes() int64 {
+	if x != nil {
+		return x.MaxExtentBytes
+	}
+	return 0
+}
+
+func (x *StateLimits) GetMaxProducers() int64 {
+	if x != nil {
+		return x.MaxProducers
+	}
+	return 0
+}
+
+func (x *StateLimits) GetProducerExpirationMs() int64 {
+	if x != nil {
+		return x.ProducerExpirationMs
+	}
+	return 0
+}
+
+func (x *StateLimits) GetProducerIdleMs() int64 {
+	if x != nil {
+		return x.ProducerIdleMs
+	}
+	return 0
+}
+
+func (x *StateLimits) GetGapPatienceMs() int64 {
+	if x != nil {
+		return x.GapPatienceMs
+	}
+	return 0
+}
+
+func (x *StateLimits) GetMaxSessions() int64 {
+	if x != nil {
+		return x.MaxSessions
+	}
+	return 0
+}
+
+func (x *StateLimits) GetMaxNodes() int64 {
+	if x != nil {
+		return x.MaxNodes
+	}
+	return 0
+}
+
+func (x *StateLimits) GetMaxNames() int64 {
+	if x != nil {
+		return x.MaxNames
+	}
+	return 0
+}
+
+func (x *StateLimits) GetMaxUnanswered() int64 {
+	if x != nil {
+		return x.MaxUnanswered
+	}
+	return 0
+}
+
+func (x *StateLimits) GetMaxLosers() int64 {
+	if x != nil {
+		return x.MaxLosers
+	}
+	return 0
+}
+
+func (x *StateLimits) GetAnswersKeptMs() int64 {
+	if x != nil {
+		return x.AnswersKeptMs
+	}
+	return 0
+}
+
+func (x *StateLimits) GetNodesKeptMs() int64 {
+	if x != nil {
+		return x.NodesKeptMs
+	}
+	return 0
+}
+
+func (x *StateLimits) GetLeaseMs() int64 {
+	if x != nil {
+		return x.LeaseMs
+	}
+	return 0
+}
+
+func (x *StateLimits) GetHeartbeatMs() int64 {
+	if x != nil {
+		return x.HeartbeatMs
+	}
+	return 0
+}
+
+func (x *StateLimits) GetMaxGroups() int64 {
+	if x != nil {
+		return x.MaxGroups
+	}
+	return 0
+}
+
+func (x *StateLimits) GetMaxGroupBytes() int64 {
+	if x != nil {
+		return x.MaxGroupBytes
+	}
+	return 0
+}
+
+func (x *StateLimits) GetMaxOffsets() int64 {
+	if x != nil {
+		return x.MaxOffsets
+	}
+	return 0
+}
+
+func (x *StateLimits) GetMaxOffsetMetadataBytes() int64 {
+	if x != nil {
+		return x.MaxOffsetMetadataBytes
+	}
+	return 0
+}
+
+func (x *StateLimits) GetOffsetsRetentionMs() int64 {
+	if x != nil {
+		return x.OffsetsRetentionMs
+	}
+	return 0
+}
+
+func (x *StateLimits) GetTickWork() int64 {
+	if x != nil {
+		return x.TickWork
+	}
+	return 0
+}
+
 // TickCommand lets what is due expire: retention, producers, offsets, answers of ended sessions.
 type TickCommand struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1248,7 +1511,7 @@ type TickCommand struct {
 
 func (x *TickCommand) Reset() {
 	*x = TickCommand{}
-	mi := &file_control_controlpb_command_proto_msgTypes[16]
+	mi := &file_control_controlpb_command_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1260,7 +1523,7 @@ func (x *TickCommand) String() string {
 func (*TickCommand) ProtoMessage() {}
 
 func (x *TickCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_control_controlpb_command_proto_msgTypes[16]
+	mi := &file_control_controlpb_command_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1273,7 +1536,7 @@ func (x *TickCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TickCommand.ProtoReflect.Descriptor instead.
 func (*TickCommand) Descriptor() ([]byte, []int) {
-	return file_control_controlpb_command_proto_rawDescGZIP(), []int{16}
+	return file_control_controlpb_command_proto_rawDescGZIP(), []int{17}
 }
 
 type CreateShareCommand struct {
@@ -1285,7 +1548,7 @@ type CreateShareCommand struct {
 
 func (x *CreateShareCommand) Reset() {
 	*x = CreateShareCommand{}
-	mi := &file_control_controlpb_command_proto_msgTypes[17]
+	mi := &file_control_controlpb_command_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1297,7 +1560,7 @@ func (x *CreateShareCommand) String() string {
 func (*CreateShareCommand) ProtoMessage() {}
 
 func (x *CreateShareCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_control_controlpb_command_proto_msgTypes[17]
+	mi := &file_control_controlpb_command_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1310,7 +1573,7 @@ func (x *CreateShareCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateShareCommand.ProtoReflect.Descriptor instead.
 func (*CreateShareCommand) Descriptor() ([]byte, []int) {
-	return file_control_controlpb_command_proto_rawDescGZIP(), []int{17}
+	return file_control_controlpb_command_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CreateShareCommand) GetShare() *Share {
@@ -1329,7 +1592,7 @@ type ConfirmClockCommand struct {
 
 func (x *ConfirmClockCommand) Reset() {
 	*x = ConfirmClockCommand{}
-	mi := &file_control_controlpb_command_proto_msgTypes[18]
+	mi := &file_control_controlpb_command_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1341,7 +1604,7 @@ func (x *ConfirmClockCommand) String() string {
 func (*ConfirmClockCommand) ProtoMessage() {}
 
 func (x *ConfirmClockCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_control_controlpb_command_proto_msgTypes[18]
+	mi := &file_control_controlpb_command_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1354,7 +1617,7 @@ func (x *ConfirmClockCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmClockCommand.ProtoReflect.Descriptor instead.
 func (*ConfirmClockCommand) Descriptor() ([]byte, []int) {
-	return file_control_controlpb_command_proto_rawDescGZIP(), []int{18}
+	return file_control_controlpb_command_proto_rawDescGZIP(), []int{19}
 }
 
 var File_control_controlpb_command_proto protoreflect.FileDescriptor
@@ -1459,10 +1722,44 @@ const file_control_controlpb_command_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bmetadata\x18\x02 \x01(\fR\bmetadata\"*\n" +
 	"\x12DeleteGroupCommand\x12\x14\n" +
-	"\x05group\x18\x01 \x01(\tR\x05group\":\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\"s\n" +
 	"\fElectCommand\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x16\n" +
-	"\x06frozen\x18\x02 \x01(\bR\x06frozen\"\r\n" +
+	"\x06frozen\x18\x02 \x01(\bR\x06frozen\x127\n" +
+	"\x06limits\x18\x03 \x01(\v2\x1f.isthmus.control.v1.StateLimitsR\x06limits\"\xa9\b\n" +
+	"\vStateLimits\x12\x1d\n" +
+	"\n" +
+	"max_topics\x18\x01 \x01(\x03R\tmaxTopics\x12%\n" +
+	"\x0emax_partitions\x18\x02 \x01(\x03R\rmaxPartitions\x120\n" +
+	"\x14max_topic_partitions\x18\x03 \x01(\x03R\x12maxTopicPartitions\x123\n" +
+	"\x16max_topic_config_bytes\x18\x04 \x01(\x03R\x13maxTopicConfigBytes\x12*\n" +
+	"\x11max_index_entries\x18\x05 \x01(\x03R\x0fmaxIndexEntries\x12!\n" +
+	"\fmax_segments\x18\x06 \x01(\x03R\vmaxSegments\x12(\n" +
+	"\x10max_dead_objects\x18\a \x01(\x03R\x0emaxDeadObjects\x12(\n" +
+	"\x10max_extent_bytes\x18\b \x01(\x03R\x0emaxExtentBytes\x12#\n" +
+	"\rmax_producers\x18\t \x01(\x03R\fmaxProducers\x124\n" +
+	"\x16producer_expiration_ms\x18\n" +
+	" \x01(\x03R\x14producerExpirationMs\x12(\n" +
+	"\x10producer_idle_ms\x18\v \x01(\x03R\x0eproducerIdleMs\x12&\n" +
+	"\x0fgap_patience_ms\x18\f \x01(\x03R\rgapPatienceMs\x12!\n" +
+	"\fmax_sessions\x18\r \x01(\x03R\vmaxSessions\x12\x1b\n" +
+	"\tmax_nodes\x18\x0e \x01(\x03R\bmaxNodes\x12\x1b\n" +
+	"\tmax_names\x18\x0f \x01(\x03R\bmaxNames\x12%\n" +
+	"\x0emax_unanswered\x18\x10 \x01(\x03R\rmaxUnanswered\x12\x1d\n" +
+	"\n" +
+	"max_losers\x18\x11 \x01(\x03R\tmaxLosers\x12&\n" +
+	"\x0fanswers_kept_ms\x18\x12 \x01(\x03R\ranswersKeptMs\x12\"\n" +
+	"\rnodes_kept_ms\x18\x13 \x01(\x03R\vnodesKeptMs\x12\x19\n" +
+	"\blease_ms\x18\x14 \x01(\x03R\aleaseMs\x12!\n" +
+	"\fheartbeat_ms\x18\x15 \x01(\x03R\vheartbeatMs\x12\x1d\n" +
+	"\n" +
+	"max_groups\x18\x16 \x01(\x03R\tmaxGroups\x12&\n" +
+	"\x0fmax_group_bytes\x18\x17 \x01(\x03R\rmaxGroupBytes\x12\x1f\n" +
+	"\vmax_offsets\x18\x18 \x01(\x03R\n" +
+	"maxOffsets\x129\n" +
+	"\x19max_offset_metadata_bytes\x18\x19 \x01(\x03R\x16maxOffsetMetadataBytes\x120\n" +
+	"\x14offsets_retention_ms\x18\x1a \x01(\x03R\x12offsetsRetentionMs\x12\x1b\n" +
+	"\ttick_work\x18\x1b \x01(\x03R\btickWork\"\r\n" +
 	"\vTickCommand\"E\n" +
 	"\x12CreateShareCommand\x12/\n" +
 	"\x05share\x18\x01 \x01(\v2\x19.isthmus.control.v1.ShareR\x05share\"\x15\n" +
@@ -1480,7 +1777,7 @@ func file_control_controlpb_command_proto_rawDescGZIP() []byte {
 	return file_control_controlpb_command_proto_rawDescData
 }
 
-var file_control_controlpb_command_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_control_controlpb_command_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_control_controlpb_command_proto_goTypes = []any{
 	(*Entry)(nil),                   // 0: isthmus.control.v1.Entry
 	(*Command)(nil),                 // 1: isthmus.control.v1.Command
@@ -1498,22 +1795,23 @@ var file_control_controlpb_command_proto_goTypes = []any{
 	(*GroupProtocol)(nil),           // 13: isthmus.control.v1.GroupProtocol
 	(*DeleteGroupCommand)(nil),      // 14: isthmus.control.v1.DeleteGroupCommand
 	(*ElectCommand)(nil),            // 15: isthmus.control.v1.ElectCommand
-	(*TickCommand)(nil),             // 16: isthmus.control.v1.TickCommand
-	(*CreateShareCommand)(nil),      // 17: isthmus.control.v1.CreateShareCommand
-	(*ConfirmClockCommand)(nil),     // 18: isthmus.control.v1.ConfirmClockCommand
-	nil,                             // 19: isthmus.control.v1.CreateTopicCommand.ConfigEntry
-	nil,                             // 20: isthmus.control.v1.AlterTopicConfigCommand.ConfigEntry
-	(*CommitRequest)(nil),           // 21: isthmus.control.v1.CommitRequest
-	(*EndSessionRequest)(nil),       // 22: isthmus.control.v1.EndSessionRequest
-	(*LoginRequest)(nil),            // 23: isthmus.control.v1.LoginRequest
-	(*Partition)(nil),               // 24: isthmus.control.v1.Partition
-	(*Share)(nil),                   // 25: isthmus.control.v1.Share
+	(*StateLimits)(nil),             // 16: isthmus.control.v1.StateLimits
+	(*TickCommand)(nil),             // 17: isthmus.control.v1.TickCommand
+	(*CreateShareCommand)(nil),      // 18: isthmus.control.v1.CreateShareCommand
+	(*ConfirmClockCommand)(nil),     // 19: isthmus.control.v1.ConfirmClockCommand
+	nil,                             // 20: isthmus.control.v1.CreateTopicCommand.ConfigEntry
+	nil,                             // 21: isthmus.control.v1.AlterTopicConfigCommand.ConfigEntry
+	(*CommitRequest)(nil),           // 22: isthmus.control.v1.CommitRequest
+	(*EndSessionRequest)(nil),       // 23: isthmus.control.v1.EndSessionRequest
+	(*LoginRequest)(nil),            // 24: isthmus.control.v1.LoginRequest
+	(*Partition)(nil),               // 25: isthmus.control.v1.Partition
+	(*Share)(nil),                   // 26: isthmus.control.v1.Share
 }
 var file_control_controlpb_command_proto_depIdxs = []int32{
 	1,  // 0: isthmus.control.v1.Entry.commands:type_name -> isthmus.control.v1.Command
-	21, // 1: isthmus.control.v1.Command.commit:type_name -> isthmus.control.v1.CommitRequest
+	22, // 1: isthmus.control.v1.Command.commit:type_name -> isthmus.control.v1.CommitRequest
 	2,  // 2: isthmus.control.v1.Command.login:type_name -> isthmus.control.v1.LoginCommand
-	22, // 3: isthmus.control.v1.Command.end_session:type_name -> isthmus.control.v1.EndSessionRequest
+	23, // 3: isthmus.control.v1.Command.end_session:type_name -> isthmus.control.v1.EndSessionRequest
 	3,  // 4: isthmus.control.v1.Command.create_topic:type_name -> isthmus.control.v1.CreateTopicCommand
 	4,  // 5: isthmus.control.v1.Command.delete_topic:type_name -> isthmus.control.v1.DeleteTopicCommand
 	5,  // 6: isthmus.control.v1.Command.create_partitions:type_name -> isthmus.control.v1.CreatePartitionsCommand
@@ -1523,23 +1821,24 @@ var file_control_controlpb_command_proto_depIdxs = []int32{
 	11, // 10: isthmus.control.v1.Command.sync_group:type_name -> isthmus.control.v1.SyncGroupCommand
 	14, // 11: isthmus.control.v1.Command.delete_group:type_name -> isthmus.control.v1.DeleteGroupCommand
 	15, // 12: isthmus.control.v1.Command.elect:type_name -> isthmus.control.v1.ElectCommand
-	16, // 13: isthmus.control.v1.Command.tick:type_name -> isthmus.control.v1.TickCommand
-	17, // 14: isthmus.control.v1.Command.create_share:type_name -> isthmus.control.v1.CreateShareCommand
-	18, // 15: isthmus.control.v1.Command.confirm_clock:type_name -> isthmus.control.v1.ConfirmClockCommand
+	17, // 13: isthmus.control.v1.Command.tick:type_name -> isthmus.control.v1.TickCommand
+	18, // 14: isthmus.control.v1.Command.create_share:type_name -> isthmus.control.v1.CreateShareCommand
+	19, // 15: isthmus.control.v1.Command.confirm_clock:type_name -> isthmus.control.v1.ConfirmClockCommand
 	10, // 16: isthmus.control.v1.Command.delete_offsets:type_name -> isthmus.control.v1.DeleteOffsetsCommand
-	23, // 17: isthmus.control.v1.LoginCommand.request:type_name -> isthmus.control.v1.LoginRequest
-	19, // 18: isthmus.control.v1.CreateTopicCommand.config:type_name -> isthmus.control.v1.CreateTopicCommand.ConfigEntry
-	20, // 19: isthmus.control.v1.AlterTopicConfigCommand.config:type_name -> isthmus.control.v1.AlterTopicConfigCommand.ConfigEntry
+	24, // 17: isthmus.control.v1.LoginCommand.request:type_name -> isthmus.control.v1.LoginRequest
+	20, // 18: isthmus.control.v1.CreateTopicCommand.config:type_name -> isthmus.control.v1.CreateTopicCommand.ConfigEntry
+	21, // 19: isthmus.control.v1.AlterTopicConfigCommand.config:type_name -> isthmus.control.v1.AlterTopicConfigCommand.ConfigEntry
 	9,  // 20: isthmus.control.v1.CommitOffsetsCommand.offsets:type_name -> isthmus.control.v1.GroupOffset
-	24, // 21: isthmus.control.v1.DeleteOffsetsCommand.partitions:type_name -> isthmus.control.v1.Partition
+	25, // 21: isthmus.control.v1.DeleteOffsetsCommand.partitions:type_name -> isthmus.control.v1.Partition
 	12, // 22: isthmus.control.v1.SyncGroupCommand.members:type_name -> isthmus.control.v1.GroupMember
 	13, // 23: isthmus.control.v1.GroupMember.protocols:type_name -> isthmus.control.v1.GroupProtocol
-	25, // 24: isthmus.control.v1.CreateShareCommand.share:type_name -> isthmus.control.v1.Share
-	25, // [25:25] is the sub-list for method output_type
-	25, // [25:25] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	16, // 24: isthmus.control.v1.ElectCommand.limits:type_name -> isthmus.control.v1.StateLimits
+	26, // 25: isthmus.control.v1.CreateShareCommand.share:type_name -> isthmus.control.v1.Share
+	26, // [26:26] is the sub-list for method output_type
+	26, // [26:26] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_control_controlpb_command_proto_init() }
@@ -1572,7 +1871,7 @@ func file_control_controlpb_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_controlpb_command_proto_rawDesc), len(file_control_controlpb_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
