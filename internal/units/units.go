@@ -13,12 +13,13 @@ import (
 // decimal kB, MB, GB. It implements pflag.Value and encoding.TextUnmarshaler.
 type Bytes int64
 
-// The binary units.
+// A byte and the binary units.
 const (
-	KiB Bytes = 1 << 10
-	MiB Bytes = 1 << 20
-	GiB Bytes = 1 << 30
-	TiB Bytes = 1 << 40
+	Byte Bytes = 1
+	KiB  Bytes = 1 << 10
+	MiB  Bytes = 1 << 20
+	GiB  Bytes = 1 << 30
+	TiB  Bytes = 1 << 40
 )
 
 var suffixes = []struct {

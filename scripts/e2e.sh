@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# End-to-end tests: installs the real programs they use, starts a Ceph object store, runs the
+# tests with the tag e2e, and ends with the test runner's own lines. Fails when anything is absent.
+#   e2e.sh [-run PATTERN]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+scripts/apt.sh rsyslog rsyslog-kafka kcat chromium
+scripts/ceph.sh up
+trap 'scripts/ceph.sh down' EXIT
+set -a
+# shellcheck disable=SC1090 # written by ceph.sh
+source <(scripts/ceph.sh env)
+set +a
+export ISTHMUS_BIN=$PWD/isthmus
+go test -tags e2e -count=1 -timeout 40m -v "$@" ./internal/e2e ./internal/objstore/s3store | grep -v '^=== '
