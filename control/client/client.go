@@ -1,0 +1,194 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+)
+
+// Client speaks to one control plane. Its methods may be called concurrently.
+type Client struct {
+	config  Config
+	log     *slog.Logger
+	m       *metrics
+	nodes   []node
+	current atomic.Int32  // the node that answered last
+	session atomic.Uint64 // named in calls; 0: an operator's tool
+}
+
+// node is one control node.
+type node struct {
+	addr string
+	conn *grpc.ClientConn
+}
+
+// Dial prepares connections; the first call makes them. Extra options are for tests.
+func Dial(c Config, log *slog.Logger, r prometheus.Registerer, extra ...grpc.DialOption) (*Client, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	m, err := newMetrics(r)
+	if err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
+	cl := &Client{config: c, log: log, m: m}
+	options := append(c.dialOptions(), extra...)
+	for _, addr := range c.Addrs {
+		conn, err := grpc.NewClient("passthrough:///"+addr, options...)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("prepare connection to control plane %s: %w", addr, err), cl.Close())
+		}
+		cl.nodes = append(cl.nodes, node{addr, conn})
+	}
+	return cl, nil
+}
+
+func (c Config) dialOptions() []grpc.DialOption {
+	return []grpc.DialOption{
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: c.KeepaliveTime, Timeout: c.KeepaliveTimeout, PermitWithoutStream: true}),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: c.BackoffMin, Multiplier: 1.6, Jitter: 0.2, MaxDelay: c.BackoffMax},
+			MinConnectTimeout: c.ConnectTimeout,
+		}),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(c.MessageBytes), grpc.MaxCallSendMsgSize(c.MessageBytes)),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithIdleTimeout(0),
+	}
+}
+
+// Close ends all connections and the streams on them.
+func (c *Client) Close() error {
+	var faults []error
+	for _, n := range c.nodes {
+		faults = append(faults, n.conn.Close())
+	}
+	return errors.Join(faults...)
+}
+
+// Session is the session that calls name: that of the last login, or 0.
+func (c *Client) Session() uint64 { return c.session.Load() }
+
+// repeat says when a call may be tried again.
+type repeat int
+
+const (
+	always         repeat = iota // it may be carried out twice
+	acrossSessions               // and the next session may ask as well as this one
+	whileRefused                 // only when it certainly was not carried out
+)
+
+// call is one attempt at a node; trailer receives what the server says of an error.
+type call func(ctx context.Context, n node, trailer *metadata.MD) error
+
+// do tries a call until it is answered; see the package's promises.
+func (c *Client) do(ctx context.Context, method string, r repeat, try call) error {
+	start, code := time.Now(), codes.OK
+	defer func() { c.m.answered(method, code, time.Since(start)) }()
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, c.config.Patience, fmt.Errorf("%w within %s", ErrUnavailable, c.config.Patience))
+		defer cancel()
+	}
+	for pause := c.config.BackoffMin; ; pause = min(2*pause, c.config.BackoffMax) {
+		f := c.attempt(ctx, try)
+		if f == nil {
+			return nil
+		}
+		code = f.code
+		if ctx.Err() != nil {
+			return fmt.Errorf("%s: %w: %w", method, context.Cause(ctx), f.err)
+		}
+		if !f.again(r) {
+			return fmt.Errorf("%s: %w", method, f.err)
+		}
+		c.m.retries.WithLabelValues(method).Inc()
+		c.log.Debug("control plane is asked again", "method", method, "error", f.err)
+		if err := sleep(ctx, pause); err != nil {
+			return fmt.Errorf("%s: %w: %w", method, err, f.err)
+		}
+	}
+}
+
+// again says whether another attempt is allowed and may help. A session that has ended is replaced by
+// the membership loop; the next attempt names the new one.
+func (f *fault) again(r repeat) bool {
+	if r == whileRefused && !f.refused {
+		return false
+	}
+	return f.transient || f.ended && r == acrossSessions
+}
+
+// attempt asks the node that answered last, and turns to the next one when it does not lead.
+func (c *Client) attempt(ctx context.Context, try call) *fault {
+	at := c.current.Load()
+	n := c.nodes[at]
+	if err := n.ready(ctx, c.config.ConnectTimeout); err != nil {
+		c.turn(at)
+		return &fault{err: err, code: codes.Unavailable, refused: true, transient: true}
+	}
+	var trailer metadata.MD
+	err := try(ctx, n, &trailer)
+	if err == nil {
+		return nil
+	}
+	f := classify(n.addr, err, trailer)
+	if f.transient {
+		c.turn(at)
+	}
+	return f
+}
+
+func (c *Client) turn(from int32) {
+	c.current.CompareAndSwap(from, (from+1)%int32(len(c.nodes)))
+}
+
+// ready waits until the connection stands, so that failing to connect is told from losing an answer.
+func (n node) ready(ctx context.Context, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	for failed := false; ; {
+		n.conn.Connect()
+		state := n.conn.GetState()
+		switch {
+		case state == connectivity.Ready:
+			return nil
+		case state == connectivity.Shutdown:
+			return fmt.Errorf("%w: connection to %s is closed", ErrUnavailable, n.addr)
+		case state == connectivity.TransientFailure && failed:
+			return fmt.Errorf("%w: cannot connect to %s (is it running? check --control)", ErrUnavailable, n.addr)
+		}
+		if state == connectivity.TransientFailure {
+			n.conn.ResetConnectBackoff() // do pauses between attempts
+		}
+		failed = state == connectivity.TransientFailure || state == connectivity.Connecting
+		if !n.conn.WaitForStateChange(ctx, state) {
+			return fmt.Errorf("%w: cannot connect to %s within %s (is it running? check --control)", ErrUnavailable, n.addr, timeout)
+		}
+	}
+}
+
+// sleep pauses for half of d to all of it.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d/2 + rand.N(d/2+1))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,105 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/isthmusdata/isthmus/control/controlpb"
+)
+
+// LoginRequest is who an agent says it is.
+type LoginRequest struct {
+	Agent         string // drawn at its start; the same for its whole life
+	Group         string
+	Roles         []string
+	Zone          string
+	KafkaAddress  string // advertised host:port
+	GossipAddress string // host:port
+	PeerAddress   string // host:port of the chunk server; empty without the fetch role
+	Version       string
+}
+
+// Grant is what a login gives.
+type Grant struct {
+	Session     uint64
+	Incarnation uint32
+	Cluster     string // the first part of every key
+	ClusterID   string // what Metadata shows
+	NodeID      int32  // the same for every session of this agent
+	Lease       time.Duration
+	Heartbeat   time.Duration
+	GossipKey   []byte // 32 bytes, of the own group alone
+	Seeds       []string
+	Shares      []Share
+}
+
+// Share says where the objects of a share lie.
+type Share struct {
+	Name   string
+	Bucket string // URL
+}
+
+// Beat answers a heartbeat.
+type Beat struct {
+	Ended bool
+	Seeds []string
+}
+
+// Login gets a session and makes it the one that later calls name. A login whose answer is lost
+// leaves a session behind that nobody keeps; it ends by itself.
+func (c *Client) Login(ctx context.Context, r LoginRequest) (Grant, error) {
+	var got *controlpb.LoginResponse
+	err := c.do(ctx, "Login", always, func(ctx context.Context, n node, trailer *metadata.MD) (err error) {
+		got, err = controlpb.NewMembershipServiceClient(n.conn).Login(ctx, &controlpb.LoginRequest{
+			Agent: r.Agent, Group: r.Group, Roles: r.Roles, Zone: r.Zone, KafkaAddress: r.KafkaAddress,
+			GossipAddress: r.GossipAddress, PeerAddress: r.PeerAddress, Version: r.Version,
+		}, grpc.Trailer(trailer))
+		return err
+	})
+	if err != nil {
+		return Grant{}, fmt.Errorf("log in as agent %s of group %s: %w", r.Agent, r.Group, err)
+	}
+	g := Grant{
+		Session: got.GetSession(), Incarnation: got.GetIncarnation(), Cluster: got.GetCluster(), ClusterID: got.GetClusterId(),
+		NodeID: got.GetNodeId(), Lease: time.Duration(got.GetLeaseMs()) * time.Millisecond,
+		Heartbeat: time.Duration(got.GetHeartbeatMs()) * time.Millisecond, GossipKey: got.GetGossipKey(), Seeds: got.GetSeeds(),
+	}
+	for _, s := range got.GetShares() {
+		g.Shares = append(g.Shares, Share{s.GetName(), s.GetBucket()})
+	}
+	if g.Session == 0 || g.Heartbeat <= 0 || g.Lease <= 0 {
+		return Grant{}, fmt.Errorf("log in as agent %s of group %s: %w: the answer names session %d, heartbeat %s, lease %s", r.Agent, r.Group, ErrInternal, g.Session, g.Heartbeat, g.Lease)
+	}
+	c.session.Store(g.Session)
+	return g, nil
+}
+
+// Heartbeat keeps a session alive, or learns that it has ended.
+func (c *Client) Heartbeat(ctx context.Context, session uint64) (Beat, error) {
+	var got *controlpb.HeartbeatResponse
+	err := c.do(ctx, "Heartbeat", always, func(ctx context.Context, n node, trailer *metadata.MD) (err error) {
+		got, err = controlpb.NewMembershipServiceClient(n.conn).Heartbeat(ctx, &controlpb.HeartbeatRequest{Session: session}, grpc.Trailer(trailer))
+		return err
+	})
+	if err != nil {
+		return Beat{}, fmt.Errorf("keep session %d: %w", session, err)
+	}
+	return Beat{Ended: got.GetEnded(), Seeds: got.GetSeeds()}, nil
+}
+
+// EndSession ends a session if it still lives. After it returns nil, a sequence of the session that
+// is not committed never will be.
+func (c *Client) EndSession(ctx context.Context, session uint64) error {
+	err := c.do(ctx, "EndSession", always, func(ctx context.Context, n node, trailer *metadata.MD) error {
+		_, err := controlpb.NewMembershipServiceClient(n.conn).EndSession(ctx, &controlpb.EndSessionRequest{Session: session}, grpc.Trailer(trailer))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("end session %d: %w", session, err)
+	}
+	return nil
+}

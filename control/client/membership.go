@@ -1,0 +1,146 @@
+package client
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Hooks are told what happens to an agent's membership, one after the other.
+type Hooks struct {
+	// Granted: a login succeeded.
+	Granted func(Grant)
+	// Ended: the control plane says that the session has ended. Whoever commits in it must learn so.
+	Ended func(session uint64)
+	// Seeds: the addresses of the group's live agents have changed.
+	Seeds func(seeds []string)
+}
+
+// Membership keeps one agent logged in.
+type Membership struct {
+	client  *Client
+	request LoginRequest
+	hooks   Hooks
+	log     *slog.Logger
+
+	login sync.Mutex // held while logging in: one login at a time
+
+	mu      sync.Mutex
+	grant   Grant // Session 0: none lives
+	changed chan struct{}
+}
+
+// NewMembership logs in at the first call of Grant or Run.
+func NewMembership(c *Client, r LoginRequest, h Hooks, log *slog.Logger) *Membership {
+	return &Membership{client: c, request: r, hooks: h, log: log, changed: make(chan struct{}, 1)}
+}
+
+// Grant returns the live session, logging in if there is none.
+func (m *Membership) Grant(ctx context.Context) (Grant, error) {
+	m.login.Lock()
+	defer m.login.Unlock()
+	if g := m.live(); g.Session != 0 {
+		return g, nil
+	}
+	g, err := m.client.Login(ctx, m.request)
+	if err != nil {
+		return Grant{}, err
+	}
+	m.set(g)
+	m.log.Info("logged in", "session", g.Session, "node", g.NodeID, "cluster", g.Cluster)
+	m.hooks.Granted(g)
+	return g, nil
+}
+
+// EndSession ends a session and returns once that is final.
+func (m *Membership) EndSession(ctx context.Context, session uint64) error {
+	if err := m.client.EndSession(ctx, session); err != nil {
+		return err
+	}
+	m.forget(session)
+	return nil
+}
+
+// Run keeps a session alive until ctx ends. It returns only then, or when logging in can never succeed.
+func (m *Membership) Run(ctx context.Context) error {
+	for {
+		g, err := m.Grant(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil && !retriable(err):
+			return err
+		case err != nil:
+			m.log.Warn("cannot log in, trying again", "error", err)
+			if sleep(ctx, m.client.config.BackoffMax) != nil {
+				return nil
+			}
+			continue
+		}
+		m.keep(ctx, g)
+	}
+}
+
+// keep sends heartbeats until the session has ended or ctx ends.
+func (m *Membership) keep(ctx context.Context, g Grant) {
+	tick := time.NewTicker(g.Heartbeat)
+	defer tick.Stop()
+	seeds := g.Seeds
+	for m.live().Session == g.Session {
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.changed:
+			continue
+		case <-tick.C:
+		}
+		beat, err := m.beat(ctx, g)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			m.log.Warn("heartbeat failed; the session lives until the control plane says otherwise", "session", g.Session, "error", err)
+		case beat.Ended:
+			m.log.Warn("session has ended", "session", g.Session)
+			m.forget(g.Session)
+			m.hooks.Ended(g.Session)
+		case !slices.Equal(seeds, beat.Seeds):
+			seeds = beat.Seeds
+			m.hooks.Seeds(seeds)
+		}
+	}
+}
+
+func (m *Membership) beat(ctx context.Context, g Grant) (Beat, error) {
+	ctx, cancel := context.WithTimeout(ctx, g.Lease)
+	defer cancel()
+	return m.client.Heartbeat(ctx, g.Session)
+}
+
+func (m *Membership) live() Grant {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.grant
+}
+
+func (m *Membership) set(g Grant) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.grant = g
+}
+
+// forget drops the session if it is the one that lives, and wakes keep.
+func (m *Membership) forget(session uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.grant.Session != session {
+		return
+	}
+	m.grant = Grant{}
+	select {
+	case m.changed <- struct{}{}:
+	default:
+	}
+}
