@@ -22,9 +22,12 @@ type Config struct {
 	MaxGroups int
 	// MaxMemberBytes bounds what one member says of itself.
 	MaxMemberBytes int
-	// MaxGroupBytes bounds what a group's members say of themselves, and again
-	// what its leader assigns to them: both are stored in one command.
+	// MaxGroupBytes bounds what is stored of a group in one command: it must fit
+	// into an entry of the log. Half of it is for what the members say of
+	// themselves, the rest for what their leader assigns.
 	MaxGroupBytes int
+	// MaxTotalBytes bounds what the members of all groups say of themselves.
+	MaxTotalBytes int
 }
 
 // Default is Kafka's, but for the initial delay, which is shorter: 250 ms catches
@@ -38,8 +41,9 @@ func Default() Config {
 		NewMemberJoinTimeout:  5 * time.Minute,
 		MaxMembers:            2000,
 		MaxGroups:             20000,
-		MaxMemberBytes:        1 << 20,
-		MaxGroupBytes:         4 << 20,
+		MaxMemberBytes:        128 << 10,
+		MaxGroupBytes:         480 << 10,
+		MaxTotalBytes:         256 << 20,
 	}
 }
 
@@ -61,8 +65,8 @@ func (c Config) Validate() error {
 	if c.MaxMembers < 1 || c.MaxGroups < 1 {
 		errs = append(errs, errors.New("coordinator: max members and max groups must be at least 1"))
 	}
-	if c.MaxMemberBytes < 1 || c.MaxGroupBytes < c.MaxMemberBytes {
-		errs = append(errs, errors.New("coordinator: max member bytes must be at least 1 and at most max group bytes"))
+	if c.MaxMemberBytes < 1 || c.MaxGroupBytes < 2*c.MaxMemberBytes || c.MaxTotalBytes < c.MaxGroupBytes {
+		errs = append(errs, errors.New("coordinator: max member bytes must be at least 1, max group bytes at least twice that, and max total bytes no less"))
 	}
 	return errors.Join(errs...)
 }

@@ -32,6 +32,7 @@ type group struct {
 	static  map[string]*member // by instance id
 	pending map[string]*timer  // ids handed out and not yet used
 	bytes   int                // of all members
+	total   *int               // bytes of all groups, pending ids included
 
 	newMemberAdded bool  // the initial delay is worth extending
 	delayMs        int64 // of the round of the initial delay that runs
@@ -67,9 +68,10 @@ type member struct {
 	session    timer
 }
 
-func newGroup(name string) *group {
+func newGroup(name string, total *int) *group {
 	g := &group{
 		name:    name,
+		total:   total,
 		state:   Empty,
 		byID:    map[string]*member{},
 		static:  map[string]*member{},
@@ -92,7 +94,13 @@ func (g *group) add(m *member) {
 	if m.instance != "" {
 		g.static[m.instance] = m
 	}
-	g.bytes += m.bytes
+	g.grow(m.bytes)
+}
+
+// grow counts bytes of members that came, or went.
+func (g *group) grow(bytes int) {
+	g.bytes += bytes
+	*g.total += bytes
 }
 
 // remove lets a member go; the leadership passes to the member that has been
@@ -104,7 +112,7 @@ func (g *group) remove(m *member) {
 		delete(g.static, m.instance)
 	}
 	g.members = slices.DeleteFunc(g.members, func(o *member) bool { return o == m })
-	g.bytes -= m.bytes
+	g.grow(-m.bytes)
 	if g.leader == m.id {
 		g.leader = ""
 		if len(g.members) > 0 {
@@ -125,7 +133,7 @@ func (g *group) rename(m *member, id string) {
 }
 
 func (g *group) resize(m *member, bytes int) {
-	g.bytes += bytes - m.bytes
+	g.grow(bytes - m.bytes)
 	m.bytes = bytes
 }
 

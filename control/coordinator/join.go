@@ -38,10 +38,10 @@ func (m *Machine) admit(now int64, j Join) (*group, int16) {
 		return nil, codeUnknownMember
 	case g == nil && (j.ProtocolType == "" || len(j.Protocols) == 0):
 		return nil, codeInconsistentProtocol
-	case g == nil && len(m.groups) >= m.cfg.MaxGroups:
-		return nil, codeCoordinatorAway
+	case g == nil && len(m.groups) >= m.cfg.MaxGroups, m.bytes+size > m.cfg.MaxTotalBytes:
+		return nil, codeCoordinatorAway // retriable: groups and members come and go
 	case g == nil:
-		g = newGroup(j.Group)
+		g = newGroup(j.Group, &m.bytes)
 		g.idleSince = now
 		m.groups[j.Group] = g
 	}
@@ -78,7 +78,7 @@ func (m *Machine) hasRoom(g *group, j Join, size int) bool {
 	if mem != nil {
 		had = mem.bytes
 	}
-	if g.bytes-had+size > m.cfg.MaxGroupBytes {
+	if g.bytes-had+size > m.cfg.MaxGroupBytes/2 {
 		return false
 	}
 	_, pending := g.pending[j.Member]
@@ -114,6 +114,7 @@ func (m *Machine) joinNew(now int64, g *group, j Join) {
 	case j.Instance == "" && j.RequireMember:
 		t := &timer{kind: timerPending, group: g, id: id}
 		g.pending[id] = t
+		m.bytes += pendingBytes(id)
 		m.timers.arm(t, now+int64(j.SessionTimeoutMs))
 		m.refuse(j, id, codeMemberIDRequired)
 	default:
@@ -123,9 +124,8 @@ func (m *Machine) joinNew(now int64, g *group, j Join) {
 
 // joinAgain lets in a member that knows its id.
 func (m *Machine) joinAgain(now int64, g *group, j Join) {
-	if t := g.pending[j.Member]; t != nil && j.Instance == "" {
-		t.disarm()
-		delete(g.pending, j.Member)
+	if g.pending[j.Member] != nil && j.Instance == "" {
+		m.unlist(g, j.Member)
 		m.addMember(now, g, j.Member, j)
 		return
 	}

@@ -15,6 +15,7 @@ type Machine struct {
 	parked map[RequestID]*member
 	stores map[uint64]*group
 	token  uint64
+	bytes  int // of all members and pending ids
 	timers timerQueue
 	out    Output
 }
@@ -42,7 +43,7 @@ func (m *Machine) Next() (at int64, ok bool) { return m.timers.next() }
 // Restore takes a group in as it was stored: stable with its members, or empty.
 // Every member's session starts afresh.
 func (m *Machine) Restore(now int64, stored *controlpb.SyncGroupCommand) {
-	g := newGroup(stored.GetGroup())
+	g := newGroup(stored.GetGroup(), &m.bytes)
 	g.generation = stored.GetGeneration()
 	g.protocolType = stored.GetProtocolType()
 	g.idleSince = now
@@ -123,6 +124,7 @@ func (m *Machine) Resign() {
 	clear(m.groups)
 	clear(m.stores)
 	m.timers.entries = nil
+	m.bytes = 0
 	m.out.Stores = nil
 }
 
@@ -135,8 +137,9 @@ func (m *Machine) Drop(name string) int16 {
 	if g.state != Empty {
 		return codeNonEmptyGroup
 	}
-	for _, t := range g.pending {
+	for id, t := range g.pending {
 		t.disarm()
+		m.bytes -= pendingBytes(id)
 	}
 	delete(m.groups, name)
 	return codeNone
@@ -187,13 +190,18 @@ func (m *Machine) Persisted(now int64, token uint64, code int16) {
 	}
 }
 
+// memberBytes is what a member takes in memory and, with something to spare, in
+// the command that stores it.
 func memberBytes(m *member) int {
-	n := len(m.id) + len(m.instance) + len(m.clientID) + len(m.clientHost)
+	n := 64 + len(m.id) + len(m.instance) + len(m.clientID) + len(m.clientHost)
 	for _, p := range m.protocols {
-		n += len(p.Name) + len(p.Metadata)
+		n += 16 + len(p.Name) + len(p.Metadata)
 	}
 	return n
 }
+
+// pendingBytes is what an id takes that was handed out.
+func pendingBytes(id string) int { return 192 + len(id) }
 
 func refusedJoin(member string, code int16) *JoinReply {
 	return &JoinReply{Code: code, Generation: -1, Member: member}

@@ -168,14 +168,18 @@ func (m *Machine) dismiss(g *group, mem *member) {
 
 // unpend takes back an id that was handed out and not used.
 func (m *Machine) unpend(now int64, g *group, id string) {
-	t := g.pending[id]
-	if t == nil {
+	if g.pending[id] == nil {
 		return
 	}
-	t.disarm()
-	delete(g.pending, id)
+	m.unlist(g, id)
 	m.maybeCompleteJoin(now, g)
 	if g.state == Empty && len(g.pending) == 0 {
 		g.idleSince = now
 	}
+}
+
+func (m *Machine) unlist(g *group, id string) {
+	g.pending[id].disarm()
+	delete(g.pending, id)
+	m.bytes -= pendingBytes(id)
 }

@@ -71,7 +71,7 @@ func (m *Machine) assign(now int64, g *group, s Sync) {
 	if g.storing != 0 {
 		return // the leader repeats itself; its first word is on its way to the log
 	}
-	size := 0
+	size := g.bytes
 	assignments := make(map[string][]byte, len(s.Assignments))
 	for _, a := range s.Assignments {
 		if g.byID[a.Member] == nil {
