@@ -1,0 +1,18 @@
+package broker
+
+import (
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/isthmusdata/isthmus/internal/wire"
+)
+
+// OffsetDelete, key 47, version 0: tunnelled; a topic that the group subscribes to keeps its
+// offsets (86 per partition).
+func (b *broker) offsetDelete() wire.API {
+	return b.tunnelled(kmsg.OffsetDelete, 0, 0, func(kmsg.Request) kmsg.Response {
+		resp := kmsg.NewPtrOffsetDeleteResponse()
+		resp.ErrorCode = kerr.CoordinatorNotAvailable.Code
+		return resp
+	})
+}

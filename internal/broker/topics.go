@@ -1,0 +1,340 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/isthmusdata/isthmus/internal/topic"
+)
+
+// TopicsConfig bounds a TopicCache.
+type TopicsConfig struct {
+	// TTL is the age at which an entry is read again when it is looked up.
+	TTL time.Duration
+	// MaxTopics bounds the entries; the least recently looked up goes first.
+	MaxTopics int
+	// Timeout bounds one read.
+	Timeout time.Duration
+}
+
+// DefaultTopics is the configuration for production.
+func DefaultTopics() TopicsConfig {
+	return TopicsConfig{TTL: 5 * time.Second, MaxTopics: 200_000, Timeout: 10 * time.Second}
+}
+
+// Validate reports every fault at once.
+func (c TopicsConfig) Validate() error {
+	var errs []error
+	if c.TTL <= 0 {
+		errs = append(errs, fmt.Errorf("topic ttl must be above 0, not %s", c.TTL))
+	}
+	if c.MaxTopics <= 0 {
+		errs = append(errs, fmt.Errorf("max topics must be above 0, not %d", c.MaxTopics))
+	}
+	if c.Timeout <= 0 {
+		errs = append(errs, fmt.Errorf("topic read timeout must be above 0, not %s", c.Timeout))
+	}
+	return errors.Join(errs...)
+}
+
+// waitAge is the age, in TTLs, from which a lookup waits for the new reading instead of
+// answering from the old one while it is read.
+const waitAge = 6
+
+// TopicCache remembers topics for the data path. An entry is read again when it is looked up after
+// its TTL; while that is under way, and for as long as the control plane is away, the old one
+// holds. That a topic does not exist is never remembered: it is said only after a confirmed read.
+type TopicCache struct {
+	cfg    TopicsConfig
+	source TopicSource
+	flight singleflight.Group
+
+	mu     sync.Mutex
+	byName *simplelru.LRU[string, entry]
+	names  map[topic.ID]string
+}
+
+type entry struct {
+	topic topic.Topic
+	read  time.Time
+}
+
+// NewTopicCache makes an empty cache in front of source.
+func NewTopicCache(cfg TopicsConfig, source TopicSource) (*TopicCache, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("configure topic cache: %w", err)
+	}
+	c := &TopicCache{cfg: cfg, source: source, names: make(map[topic.ID]string)}
+	lru, err := simplelru.NewLRU(cfg.MaxTopics, c.dropped)
+	if err != nil {
+		return nil, fmt.Errorf("configure topic cache: %w", err)
+	}
+	c.byName = lru
+	return c, nil
+}
+
+// dropped keeps the index by id in step; it runs under the lock.
+func (c *TopicCache) dropped(name string, e entry) {
+	if c.names[e.topic.ID] == name {
+		delete(c.names, e.topic.ID)
+	}
+}
+
+// CodeError says with which Kafka code a topic was refused by a confirmed read. A code of 3 or 100
+// is topic.ErrUnknown to errors.Is.
+type CodeError struct {
+	Topic string
+	Code  int16
+}
+
+func (e *CodeError) Error() string {
+	return fmt.Sprintf("look up topic %s: %v", e.Topic, kerr.ErrorForCode(e.Code))
+}
+
+// KafkaCode is the code for the client.
+func (e *CodeError) KafkaCode() int16 { return e.Code }
+
+// Is makes unknown topics comparable.
+func (e *CodeError) Is(target error) bool {
+	return target == topic.ErrUnknown &&
+		(e.Code == kerr.UnknownTopicOrPartition.Code || e.Code == kerr.UnknownTopicID.Code)
+}
+
+// Lookup finds a topic by name. A CodeError is a confirmed answer; any other error says that there
+// was none.
+func (c *TopicCache) Lookup(ctx context.Context, name string) (topic.Topic, error) {
+	if name == ConsumerOffsets {
+		return consumerOffsets(), nil
+	}
+	e, ok := c.get(name)
+	return c.lookup(ctx, "name "+name, topic.Query{Names: []string{name}}, e, ok)
+}
+
+// LookupID finds a topic by id, as Lookup does by name.
+func (c *TopicCache) LookupID(ctx context.Context, id topic.ID) (topic.Topic, error) {
+	if id == consumerOffsetsID() {
+		return consumerOffsets(), nil
+	}
+	e, ok := c.getID(id)
+	return c.lookup(ctx, "id "+id.String(), topic.Query{IDs: []topic.ID{id}}, e, ok)
+}
+
+// lookup answers from e where it may, and reads otherwise; reads for one flight are shared.
+func (c *TopicCache) lookup(ctx context.Context, flight string, q topic.Query, e entry, known bool) (topic.Topic, error) {
+	age := time.Since(e.read)
+	if known && age < c.cfg.TTL {
+		return e.topic, nil
+	}
+	done := c.flight.DoChan(flight, func() (any, error) { return c.read(q) })
+	if known && age < waitAge*c.cfg.TTL {
+		return e.topic, nil
+	}
+	t, shared, err := await(ctx, done)
+	if shared && refused(err) {
+		// The read may have begun before this lookup, and before the topic was created: one that
+		// begins now is the confirmed one.
+		t, _, err = await(ctx, c.flight.DoChan(flight, func() (any, error) { return c.read(q) }))
+	}
+	if err != nil && known && !refused(err) {
+		return e.topic, nil
+	}
+	return t, err
+}
+
+func await(ctx context.Context, done <-chan singleflight.Result) (t topic.Topic, shared bool, err error) {
+	select {
+	case r := <-done:
+		if r.Err == nil {
+			t = r.Val.(topic.Topic)
+		}
+		return t, r.Shared, r.Err
+	case <-ctx.Done():
+		return t, false, fmt.Errorf("look up topic: %w", ctx.Err())
+	}
+}
+
+// refused reports whether err is a confirmed answer.
+func refused(err error) bool {
+	var e *CodeError
+	return errors.As(err, &e)
+}
+
+// lookupAll finds several topics by name with at most one read. It has an error for each name that
+// is not found, as Lookup would return it.
+func (c *TopicCache) lookupAll(ctx context.Context, names []string) (map[string]topic.Topic, map[string]error) {
+	topics, errs := make(map[string]topic.Topic, len(names)), make(map[string]error)
+	stale := make(map[string]topic.Topic)
+	var ask []string
+	for _, name := range names {
+		_, done := topics[name]
+		_, asked := errs[name]
+		if done || asked {
+			continue
+		}
+		if name == ConsumerOffsets {
+			topics[name] = consumerOffsets()
+			continue
+		}
+		e, ok := c.get(name)
+		if ok && time.Since(e.read) < c.cfg.TTL {
+			topics[name] = e.topic
+			continue
+		}
+		if ok {
+			stale[name] = e.topic
+		}
+		errs[name] = topic.ErrUnknown // until it is asked
+		ask = append(ask, name)
+	}
+	if len(ask) == 0 {
+		return topics, errs
+	}
+	found, err := c.ask(ctx, topic.Query{Names: ask})
+	for i, name := range ask {
+		old, known := stale[name]
+		switch {
+		case err == nil && found[i].Code == 0:
+			topics[name] = found[i].Topic
+		case err == nil:
+			errs[name] = &CodeError{Topic: name, Code: found[i].Code}
+		case known:
+			topics[name] = old
+		default:
+			errs[name] = err
+		}
+		if _, ok := topics[name]; ok {
+			delete(errs, name)
+		}
+	}
+	return topics, errs
+}
+
+// read asks for one topic and remembers the answer; it outlives the request that began it.
+func (c *TopicCache) read(q topic.Query) (topic.Topic, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.Timeout)
+	defer cancel()
+	found, err := c.ask(ctx, q)
+	if err != nil {
+		return topic.Topic{}, err
+	}
+	if f := found[0]; f.Code != 0 {
+		return topic.Topic{}, &CodeError{Topic: subject(q), Code: f.Code}
+	}
+	return found[0].Topic, nil
+}
+
+// ask reads topics from the control plane and remembers what it said.
+func (c *TopicCache) ask(ctx context.Context, q topic.Query) ([]topic.Found, error) {
+	found, err := c.source.Topics(ctx, q)
+	if err != nil {
+		return nil, fmt.Errorf("read topics: %w", err)
+	}
+	if !q.All && len(found) != len(q.Names)+len(q.IDs) {
+		return nil, fmt.Errorf("read topics: %d answers to %d questions", len(found), len(q.Names)+len(q.IDs))
+	}
+	c.learn(q, found)
+	return found, nil
+}
+
+func (c *TopicCache) learn(q topic.Query, found []topic.Found) {
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, f := range found {
+		switch {
+		case f.Code == 0:
+			c.remember(f.Topic, now)
+		case q.All:
+		case i < len(q.Names):
+			c.byName.Remove(q.Names[i])
+		default:
+			c.byName.Remove(c.names[q.IDs[i-len(q.Names)]])
+		}
+	}
+	if q.All {
+		c.keepOnly(found)
+	}
+}
+
+// remember puts t under its name and its id; a topic of the same name that it replaces goes.
+func (c *TopicCache) remember(t topic.Topic, now time.Time) {
+	if old, ok := c.byName.Peek(t.Name); ok && old.topic.ID != t.ID {
+		c.byName.Remove(t.Name)
+	}
+	c.byName.Add(t.Name, entry{t, now})
+	c.names[t.ID] = t.Name
+}
+
+// keepOnly drops what a list of all topics does not show.
+func (c *TopicCache) keepOnly(found []topic.Found) {
+	if c.byName.Len() <= len(found) {
+		return
+	}
+	shown := make(map[string]bool, len(found))
+	for _, f := range found {
+		shown[f.Topic.Name] = true
+	}
+	for _, name := range c.byName.Keys() {
+		if !shown[name] {
+			c.byName.Remove(name)
+		}
+	}
+}
+
+// Forget drops a topic, so that the next lookup reads it.
+func (c *TopicCache) Forget(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.byName.Remove(name)
+}
+
+// Len counts the topics remembered.
+func (c *TopicCache) Len() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.byName.Len()
+}
+
+func (c *TopicCache) get(name string) (entry, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.byName.Get(name)
+}
+
+func (c *TopicCache) getID(id topic.ID) (entry, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	name, ok := c.names[id]
+	if !ok {
+		return entry{}, false
+	}
+	return c.byName.Get(name)
+}
+
+// known lists what is remembered, by name.
+func (c *TopicCache) known() []topic.Topic {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	topics := make([]topic.Topic, 0, c.byName.Len())
+	for _, e := range c.byName.Values() {
+		topics = append(topics, e.topic)
+	}
+	slices.SortFunc(topics, func(a, b topic.Topic) int { return strings.Compare(a.Name, b.Name) })
+	return topics
+}
+
+func subject(q topic.Query) string {
+	if len(q.Names) > 0 {
+		return q.Names[0]
+	}
+	return q.IDs[0].String()
+}
