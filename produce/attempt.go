@@ -44,7 +44,7 @@ func (w *Writer) try(a *attempt) {
 }
 
 func (w *Writer) put(a *attempt) *Put {
-	return &Put{Object: a.seg.object(w.session.Group, a.nonce), Sealed: a.seg.sealed, Hedge: a.hedge}
+	return &Put{Cluster: w.session.Cluster, Object: a.seg.object(w.session.Group, a.nonce), Sealed: a.seg.sealed, Hedge: a.hedge}
 }
 
 // PutDone reports what became of the upload under a nonce.
@@ -140,6 +140,7 @@ func (w *Writer) press(g *sealedSegment) {
 		g.hedged = true
 		if w.hedges.spend() {
 			w.begin(g, true)
+			w.tell(Report{Kind: HedgeStarted, Share: g.share.name, Segment: g.id})
 		} else {
 			w.tell(Report{Kind: HedgeRefused, Share: g.share.name, Segment: g.id})
 		}

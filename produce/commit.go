@@ -135,7 +135,7 @@ func (w *Writer) answered(g *sealedSegment, answers []segment.Answer) {
 		w.gone(g, "its answers do not fit")
 		return
 	}
-	w.tell(Report{Kind: SegmentAnswered, Share: g.share.name, Segment: g.id, Batches: g.left})
+	w.tell(Report{Kind: SegmentAnswered, Share: g.share.name, Segment: g.id, Batches: g.left, Took: w.now.At - g.firstSent})
 	g.share.outOfOrder = 0
 	for i, b := range g.batches {
 		if !b.leftOut {

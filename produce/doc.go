@@ -40,5 +40,4 @@
 //	isthmus_produce_commit_seconds                          from the first sending of a commit to its answer
 //	isthmus_produce_commits_total{outcome}                  answered, gone, ended, out_of_order, unauthorized
 //	isthmus_produce_sessions_total                          sessions used
-//	isthmus_produce_refused_total                           requests refused for want of the role
 package produce

@@ -2,6 +2,7 @@ package produce
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/isthmusdata/isthmus/internal/segment"
 )
@@ -50,9 +51,10 @@ type Effect struct {
 
 // Put is one attempt to store a sealed segment.
 type Put struct {
-	Object segment.Object
-	Sealed *segment.Sealed
-	Hedge  bool
+	Cluster string
+	Object  segment.Object
+	Sealed  *segment.Sealed
+	Hedge   bool
 }
 
 // PutResult is what became of an attempt.
@@ -103,6 +105,8 @@ const (
 	SegmentAbandoned
 	// SegmentAnswered: the control plane has decided a segment.
 	SegmentAnswered
+	// HedgeStarted: an upload was slow, and a second one began.
+	HedgeStarted
 	// HedgeWon: a hedge was stored first.
 	HedgeWon
 	// HedgeRefused: an upload was slow, but the budget was spent.
@@ -123,5 +127,6 @@ type Report struct {
 	Nonce   segment.Nonce
 	Bytes   int
 	Batches int
+	Took    time.Duration // SegmentAnswered: since the commit was first sent
 	Text    string
 }
