@@ -1,9 +1,3 @@
-// Package objstore is the little that isthmus asks of object storage: put a new
-// object and never overwrite one, read a range, and, for the jobs and control
-// roles alone, look at, list and delete objects.
-//
-// An implementation stands in a package of its own (s3store, filestore, memstore), the
-// wrappers latency and faults in faultstore; storetest is the suite that all of them pass.
 package objstore
 
 import (
@@ -12,8 +6,10 @@ import (
 	"time"
 )
 
-// Errors are classified once, here; callers decide by errors.Is. Every error
-// an implementation returns wraps exactly one of these, or the context's.
+// Errors are classified once, here; callers decide by errors.Is. Every error an
+// implementation returns is an *Error and wraps exactly one of these, or the context's. A write
+// whose context ended after it had been sent wraps both ErrUnknownOutcome and the
+// context's error: it may still be carried out.
 var (
 	// ErrExists: a conditional put found an object under the key.
 	ErrExists = errors.New("object exists already")
@@ -45,8 +41,9 @@ type Putter interface {
 // Getter reads ranges of objects.
 type Getter interface {
 	// GetRange reads length bytes from position into a new slice; a range that reaches
-	// past the end of the object is ErrInvalid, never a short read.
-	// length < 0 reads to the end, of at most MaxWhole bytes.
+	// past the end of the object is ErrInvalid, never a short read, and so are a length of 0
+	// and one above MaxWhole. length < 0 reads to the end, of at most MaxWhole bytes;
+	// only an object of 0 bytes is read so from its end.
 	GetRange(ctx context.Context, key string, position, length int64) ([]byte, error)
 }
 
@@ -70,7 +67,7 @@ type Store interface {
 	// Delete removes an object; a missing one is no error.
 	Delete(ctx context.Context, key string) error
 	// List returns up to limit objects whose keys begin with prefix and follow after,
-	// in the order of their keys; more says that others follow.
+	// in the order of the bytes of their keys; more says that others follow the last of the page.
 	List(ctx context.Context, prefix, after string, limit int) (page []Info, more bool, err error)
 	// Multipart starts an upload in parts, for objects written as they are made.
 	Multipart(ctx context.Context, key string) (Multipart, error)
@@ -80,11 +77,33 @@ type Store interface {
 
 // Multipart is one upload in parts. Its methods are called by one goroutine.
 type Multipart interface {
-	// Part appends a part; all but the last hold at least 5 MiB.
+	// Part appends a part; all but the last hold at least MinPart bytes.
 	Part(ctx context.Context, body [][]byte) error
 	// Complete makes the object visible, unless one is there already (ErrExists; a store
 	// whose server ignores the condition checks before and says so in its doc).
 	Complete(ctx context.Context) error
 	// Abort gives up; what was uploaded is removed.
 	Abort(ctx context.Context) error
+}
+
+// MinPart is the least size of every part but the last, and MaxParts the most parts of
+// one upload; both are S3's.
+const (
+	MinPart  = 5 << 20
+	MaxParts = 10_000
+)
+
+// Clocked is a store that knows what time it is: a second clock for whoever cannot
+// trust its own.
+type Clocked interface {
+	// Clock asks the store for its time, to the second at worst.
+	Clock(ctx context.Context) (time.Time, error)
+}
+
+// Clock asks a store for its time, or says that it has none.
+func Clock(ctx context.Context, s Store) (time.Time, error) {
+	if c, ok := s.(Clocked); ok {
+		return c.Clock(ctx)
+	}
+	return time.Time{}, &Error{Op: "clock", Class: ErrInvalid, Cause: errors.ErrUnsupported}
 }

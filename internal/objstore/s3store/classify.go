@@ -1,0 +1,187 @@
+package s3store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
+
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/smithy-go"
+
+	"github.com/isthmusdata/isthmus/internal/objstore"
+)
+
+// request is one call of the SDK: what is needed to say what became of it.
+type request struct {
+	store  *Store
+	op     string
+	name   string
+	write  bool            // it changes the bucket
+	caller context.Context // the caller's
+	sent   atomic.Bool     // headers of it have been written
+}
+
+// errTimeout is the cause when Config.Timeout ended a request.
+var errTimeout = errors.New("no answer in time")
+
+// begin bounds a request in time and watches whether anything of it is sent.
+func (s *Store) begin(ctx context.Context, op, name string, write bool) (*request, context.Context, context.CancelFunc) {
+	r := &request{store: s, op: op, name: name, write: write, caller: ctx}
+	ctx, cancel := context.WithTimeoutCause(ctx, s.cfg.Timeout, errTimeout)
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		WroteHeaderField: func(string, []string) { r.sent.Store(true) },
+	})
+	return r, ctx, cancel
+}
+
+// failed turns an error of the SDK into one of objstore's.
+func (r *request) failed(err error) error {
+	e := &objstore.Error{Op: r.op, Name: r.name, Cause: plain{err}}
+	var response *awshttp.ResponseError
+	answered := errors.As(err, &response) && response.HTTPStatusCode() >= 300
+	var api smithy.APIError
+	if answered || errors.As(err, &api) {
+		e.Cause = plain{shorten(err, api, response)}
+		e.Class, e.Try = r.answered(code(api), status(response))
+		return e
+	}
+	if r.caller.Err() != nil {
+		e.Cause = objstore.ContextError(r.caller)
+		if r.write && r.sent.Load() {
+			e.Class = objstore.ErrUnknownOutcome
+		}
+		return e
+	}
+	e.Class, e.Try = r.unanswered(err)
+	return e
+}
+
+// plain hides what an error wraps: the timeout of a dial would pass for the end of the caller's context.
+type plain struct{ error }
+
+func code(api smithy.APIError) string {
+	if api == nil {
+		return ""
+	}
+	return api.ErrorCode()
+}
+
+func status(response *awshttp.ResponseError) int {
+	if response == nil {
+		return 0
+	}
+	return response.HTTPStatusCode()
+}
+
+// shorten keeps of the SDK's error what a person needs.
+func shorten(err error, api smithy.APIError, response *awshttp.ResponseError) error {
+	if response == nil {
+		return err
+	}
+	text := fmt.Sprintf("status %d", response.HTTPStatusCode())
+	if api != nil {
+		text += " " + api.ErrorCode()
+		if message := api.ErrorMessage(); message != "" && message != api.ErrorCode() {
+			text += " (" + message + ")"
+		}
+	}
+	if id := response.ServiceRequestID(); id != "" {
+		text += ", request " + id
+	}
+	return errors.New(text)
+}
+
+const (
+	tryBucket  = "create the bucket, or look at its name, region and endpoint"
+	tryDenied  = "look at the bucket's policy and at who this is (aws sts get-caller-identity)"
+	tryRegion  = "name the bucket's region with ?region=…"
+	tryClock   = "set this machine's clock"
+	tryServer  = "use a server that supports conditional writes (If-None-Match on PUT)"
+	tryConnect = "look at the endpoint, DNS and the network's rules"
+	tryTrust   = "name the server's CA with ?ca=FILE or AWS_CA_BUNDLE"
+	tryKeys    = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or attach a role"
+)
+
+// answered classifies an answer of the server: by its code where it has one that says more than the status.
+func (r *request) answered(code string, status int) (class error, try string) {
+	switch code {
+	case "NoSuchBucket":
+		return objstore.ErrNoBucket, tryBucket
+	case "NoSuchKey", "NotFound", "NoSuchUpload":
+		return objstore.ErrNotFound, ""
+	case "PreconditionFailed":
+		return objstore.ErrExists, ""
+	case "ConditionalRequestConflict", "OperationAborted", "RequestTimeout", "IncompleteBody":
+		return objstore.ErrUnavailable, ""
+	case "SlowDown", "ServiceUnavailable", "Throttling", "ThrottlingException", "TooManyRequests", "RequestLimitExceeded", "BandwidthLimitExceeded":
+		return objstore.ErrThrottled, ""
+	case "RequestTimeTooSkewed":
+		return objstore.ErrDenied, tryClock
+	case "ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId", "SignatureDoesNotMatch":
+		return objstore.ErrDenied, tryKeys
+	case "AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException":
+		return objstore.ErrInvalid, tryRegion
+	case "NotImplemented":
+		return objstore.ErrInvalid, tryServer
+	case "InternalError": // also inside an answer with status 200
+		return r.perhaps(), ""
+	}
+	return r.byStatus(status)
+}
+
+func (r *request) byStatus(status int) (class error, try string) {
+	switch status {
+	case http.StatusPreconditionFailed:
+		return objstore.ErrExists, ""
+	case http.StatusConflict, http.StatusRequestTimeout, http.StatusTemporaryRedirect:
+		return objstore.ErrUnavailable, ""
+	case http.StatusNotFound:
+		if r.write {
+			return objstore.ErrNoBucket, tryBucket
+		}
+		return objstore.ErrNotFound, ""
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return objstore.ErrDenied, tryDenied
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		return objstore.ErrThrottled, ""
+	case http.StatusMovedPermanently:
+		return objstore.ErrInvalid, tryRegion
+	case http.StatusNotImplemented, http.StatusMethodNotAllowed:
+		return objstore.ErrInvalid, tryServer
+	}
+	if status >= 400 && status < 500 {
+		return objstore.ErrInvalid, ""
+	}
+	return r.perhaps(), ""
+}
+
+// perhaps is the class of a request that may have been carried out.
+func (r *request) perhaps() error {
+	if r.write {
+		return objstore.ErrUnknownOutcome
+	}
+	return objstore.ErrUnavailable
+}
+
+// unanswered classifies a request that no answer came to. What was sent may have arrived.
+func (r *request) unanswered(err error) (class error, try string) {
+	var credentials credentialsError
+	var network net.Error
+	if errors.As(err, &credentials) {
+		if errors.As(err, &network) {
+			return objstore.ErrUnavailable, tryConnect
+		}
+		return objstore.ErrDenied, tryKeys
+	}
+	if r.sent.Load() {
+		return r.perhaps(), ""
+	}
+	if isTrust(err) {
+		return objstore.ErrUnavailable, tryTrust
+	}
+	return objstore.ErrUnavailable, tryConnect
+}

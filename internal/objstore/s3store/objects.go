@@ -1,0 +1,188 @@
+package s3store
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/isthmusdata/isthmus/internal/objstore"
+)
+
+// check is what comes before every request for one object.
+func check(ctx context.Context, op, key string) error {
+	if err := objstore.Invalid(op, key, objstore.CheckKey(key)); err != nil {
+		return err
+	}
+	return objstore.Ended(ctx, op, key)
+}
+
+// PutNew implements objstore.Putter with one conditional request.
+func (s *Store) PutNew(ctx context.Context, key string, buffers [][]byte, crc32c uint32) error {
+	if err := check(ctx, "put", key); err != nil {
+		return err
+	}
+	r, ctx, cancel := s.begin(ctx, "put", key, true)
+	defer cancel()
+	b := newBody(buffers)
+	_, err := s.client.PutObject(ctx, &s3.PutObjectInput{
+		Bucket:              aws.String(s.cfg.Bucket),
+		Key:                 aws.String(key),
+		Body:                b,
+		ContentLength:       aws.Int64(b.size),
+		ContentType:         aws.String("application/octet-stream"),
+		IfNoneMatch:         aws.String("*"),
+		ChecksumCRC32C:      aws.String(encodeSum(crc32c)),
+		ExpectedBucketOwner: s.owner,
+	}, once, s.unsigned)
+	if err != nil {
+		return r.failed(err)
+	}
+	return nil
+}
+
+// unsigned leaves a payload out of the signature where TLS protects it already. Over plain
+// HTTP the SDK reads the body twice, first for its SHA-256.
+func (s *Store) unsigned(o *s3.Options) {
+	if s.tls {
+		o.APIOptions = append(o.APIOptions, v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware)
+	}
+}
+
+// encodeSum is how the protocol writes a CRC-32C.
+func encodeSum(crc uint32) string {
+	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, crc))
+}
+
+// Head implements objstore.Store.
+func (s *Store) Head(ctx context.Context, key string) (objstore.Info, error) {
+	if err := check(ctx, "head", key); err != nil {
+		return objstore.Info{}, err
+	}
+	r, ctx, cancel := s.begin(ctx, "head", key, false)
+	defer cancel()
+	out, err := s.head(ctx, key)
+	if err != nil {
+		return objstore.Info{}, r.failed(err)
+	}
+	return objstore.Info{Key: key, Size: aws.ToInt64(out.ContentLength), Modified: aws.ToTime(out.LastModified)}, nil
+}
+
+func (s *Store) head(ctx context.Context, key string) (*s3.HeadObjectOutput, error) {
+	return s.client.HeadObject(ctx, &s3.HeadObjectInput{
+		Bucket: aws.String(s.cfg.Bucket), Key: aws.String(key), ExpectedBucketOwner: s.owner,
+	})
+}
+
+// Delete implements objstore.Store.
+func (s *Store) Delete(ctx context.Context, key string) error {
+	if err := check(ctx, "delete", key); err != nil {
+		return err
+	}
+	r, ctx, cancel := s.begin(ctx, "delete", key, true)
+	defer cancel()
+	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{
+		Bucket: aws.String(s.cfg.Bucket), Key: aws.String(key), ExpectedBucketOwner: s.owner,
+	})
+	if err == nil {
+		return nil
+	}
+	if err = r.failed(err); errors.Is(err, objstore.ErrNotFound) {
+		return nil // some servers say so
+	}
+	return err
+}
+
+// maxKeys is the most objects one answer lists.
+const maxKeys = 1000
+
+// List implements objstore.Store. Each request starts after the last key seen, so that no
+// continuation token has to live.
+func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]objstore.Info, bool, error) {
+	if err := objstore.Invalid("list", prefix, objstore.CheckList(prefix, after, limit)); err != nil {
+		return nil, false, err
+	}
+	if err := objstore.Ended(ctx, "list", prefix); err != nil {
+		return nil, false, err
+	}
+	var page []objstore.Info
+	for {
+		more, err := s.listSome(ctx, prefix, after, limit-len(page), &page)
+		if err != nil {
+			return nil, false, err
+		}
+		if !more || len(page) == limit {
+			return page, more, nil
+		}
+		after = page[len(page)-1].Key
+	}
+}
+
+// listSome appends the objects of one answer.
+func (s *Store) listSome(ctx context.Context, prefix, after string, limit int, page *[]objstore.Info) (more bool, err error) {
+	r, ctx, cancel := s.begin(ctx, "list", prefix, false)
+	defer cancel()
+	in := &s3.ListObjectsV2Input{
+		Bucket: aws.String(s.cfg.Bucket), ExpectedBucketOwner: s.owner,
+		MaxKeys: aws.Int32(int32(min(limit, maxKeys))),
+	}
+	if prefix != "" {
+		in.Prefix = aws.String(prefix)
+	}
+	if after != "" {
+		in.StartAfter = aws.String(after)
+	}
+	out, err := s.client.ListObjectsV2(ctx, in)
+	if err != nil {
+		err = r.failed(err)
+		if errors.Is(err, objstore.ErrNotFound) {
+			err = &objstore.Error{Op: "list", Name: s.cfg.name(), Class: objstore.ErrNoBucket, Cause: errors.New("status 404"), Try: tryBucket}
+		}
+		return false, err
+	}
+	for _, o := range out.Contents {
+		*page = append(*page, objstore.Info{Key: aws.ToString(o.Key), Size: aws.ToInt64(o.Size), Modified: aws.ToTime(o.LastModified)})
+	}
+	if len(out.Contents) == 0 && aws.ToBool(out.IsTruncated) {
+		return false, &objstore.Error{Op: "list", Name: prefix, Class: objstore.ErrUnavailable,
+			Cause: errors.New("the server sent an empty page and says that others follow")}
+	}
+	return aws.ToBool(out.IsTruncated), nil
+}
+
+// clockKey need not exist: an answer that there is no such object, or that this identity may not see
+// it, has a date too.
+const clockKey = "clock"
+
+// Clock implements objstore.Clocked with the Date of an answer.
+func (s *Store) Clock(ctx context.Context) (time.Time, error) {
+	if err := objstore.Ended(ctx, "clock", s.cfg.name()); err != nil {
+		return time.Time{}, err
+	}
+	r, ctx, cancel := s.begin(ctx, "clock", s.cfg.name(), false)
+	defer cancel()
+	out, err := s.head(ctx, clockKey)
+	if err == nil {
+		if at, ok := awsmiddleware.GetServerTime(out.ResultMetadata); ok {
+			return at, nil
+		}
+	}
+	var response *awshttp.ResponseError
+	if errors.As(err, &response) && response.Response != nil {
+		if at, parseErr := http.ParseTime(response.Response.Header.Get("Date")); parseErr == nil {
+			return at, nil
+		}
+	}
+	if err == nil {
+		err = errors.New("the answer has no Date")
+	}
+	return time.Time{}, r.failed(err)
+}

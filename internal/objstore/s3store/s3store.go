@@ -1,0 +1,122 @@
+package s3store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/isthmusdata/isthmus/internal/objstore"
+)
+
+// Store is a bucket. Its methods may be called concurrently.
+type Store struct {
+	cfg       Config
+	client    *s3.Client
+	transport *http.Transport
+	tls       bool    // payloads go unsigned
+	owner     *string // nil: not checked
+}
+
+// New makes a store. It reads the SDK's configuration and speaks to no bucket yet.
+func New(ctx context.Context, c Config) (*Store, error) {
+	invalid := func(err error, try string) error {
+		return &objstore.Error{Op: "open", Name: c.name(), Class: objstore.ErrInvalid, Cause: err, Try: try}
+	}
+	if err := c.Validate(); err != nil {
+		return nil, invalid(err, "")
+	}
+	transport, err := newTransport(c)
+	if err != nil {
+		return nil, invalid(err, "name a readable PEM file in ca= or AWS_CA_BUNDLE")
+	}
+	options := []func(*config.LoadOptions) error{config.WithAppID("isthmus")}
+	if c.Region != "" {
+		options = append(options, config.WithRegion(c.Region))
+	}
+	if c.Credentials != nil {
+		options = append(options, config.WithCredentialsProvider(c.Credentials))
+	}
+	sdk, err := config.LoadDefaultConfig(ctx, options...)
+	if err != nil {
+		return nil, invalid(fmt.Errorf("load the AWS configuration: %w", err), "look at ~/.aws/config and the AWS_ variables")
+	}
+	s := &Store{cfg: c, transport: transport}
+	if c.BucketOwner != "" {
+		s.owner = aws.String(c.BucketOwner)
+	}
+	s.client = s3.NewFromConfig(sdk, s.options)
+	endpoint := aws.ToString(s.client.Options().BaseEndpoint) // the environment may set one too
+	if s.client.Options().Region == "" {
+		return nil, invalid(errors.New("no region is configured"), "add ?region=… to the bucket URL, or set AWS_REGION")
+	}
+	s.tls = !strings.HasPrefix(endpoint, "http://")
+	return s, nil
+}
+
+func (s *Store) options(o *s3.Options) {
+	o.HTTPClient = &http.Client{
+		Transport:     s.transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	if o.Credentials != nil {
+		o.Credentials = namedCredentials{o.Credentials}
+	}
+	if s.cfg.Endpoint != "" {
+		o.BaseEndpoint = aws.String(strings.TrimSuffix(s.cfg.Endpoint, "/"))
+	}
+	if o.Region == "" && aws.ToString(o.BaseEndpoint) != "" {
+		o.Region = "us-east-1" // servers other than AWS sign with it and look at nothing else
+	}
+	o.UsePathStyle = s.cfg.PathStyle
+	// A checksum travels where the caller gave one; the SDK's own trailers break servers that do not know them.
+	o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
+	o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
+	o.DisableLogOutputChecksumValidationSkipped = true
+	o.ContinueHeaderThresholdBytes = -1 // asking first costs every put a round trip
+	o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
+		r.MaxAttempts, r.MaxBackoff = 4, time.Second
+	})
+}
+
+// once turns the SDK's retries off.
+func once(o *s3.Options) { o.Retryer = aws.NopRetryer{} }
+
+// namedCredentials marks the errors of getting credentials, so that they are not taken for the bucket's.
+type namedCredentials struct{ aws.CredentialsProvider }
+
+type credentialsError struct{ error }
+
+func (e credentialsError) Unwrap() error { return e.error }
+
+func (n namedCredentials) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	c, err := n.CredentialsProvider.Retrieve(ctx)
+	if err != nil {
+		return c, credentialsError{err}
+	}
+	return c, nil
+}
+
+// name is the bucket as a URL, for errors.
+func (c Config) name() string { return "s3://" + c.Bucket }
+
+// String names the store for logs.
+func (s *Store) String() string {
+	if s.cfg.Endpoint == "" {
+		return s.cfg.name()
+	}
+	return s.cfg.name() + " at " + s.cfg.Endpoint
+}
+
+// Close implements objstore.Store.
+func (s *Store) Close() error {
+	s.transport.CloseIdleConnections()
+	return nil
+}
