@@ -1,0 +1,197 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/isthmusdata/isthmus/internal/objstore"
+	"github.com/isthmusdata/isthmus/internal/segment"
+)
+
+// fly fills the pieces of a load: from its owner, or, when there is none or it does not answer
+// in time, from the bucket.
+func (r *reader) fly(l *load) {
+	ctx, cancel := context.WithTimeout(r.ctx, r.cfg.ReadTimeout)
+	defer cancel()
+	if l.peer != "" && r.flyToPeer(ctx, l) {
+		return
+	}
+	spans := make([]span, len(l.pieces))
+	for i, p := range l.pieces {
+		spans[i], p.peer = p.span, ""
+	}
+	var all sync.WaitGroup
+	for _, run := range coalesce(spans, r.cfg.CoalesceGap) {
+		all.Go(func() {
+			data, err := r.get(ctx, l, run)
+			for _, p := range l.pieces {
+				if run.holds(p.span) {
+					r.fill(p, data, run.from, err)
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// flyToPeer asks the chunk's owner, and reports whether it answered.
+func (r *reader) flyToPeer(ctx context.Context, l *load) bool {
+	start := time.Now()
+	data, err := r.peers.get(ctx, l)
+	if err != nil {
+		r.metrics.peerReads.WithLabelValues("failed").Inc()
+		if r.ctx.Err() == nil {
+			r.log.Debug("chunk's owner did not answer, reading the bucket", "peer", l.peer, "key", l.key, "error", err)
+		}
+		return false
+	}
+	r.metrics.peerReads.WithLabelValues("ok").Inc()
+	r.metrics.peerSeconds.Observe(time.Since(start).Seconds())
+	for i, p := range l.pieces {
+		r.metrics.peerBytes.Add(float64(len(data[i])))
+		r.fill(p, data[i], p.from, nil)
+	}
+	return true
+}
+
+// fill hands a piece its part of the bytes that begin at from.
+func (r *reader) fill(p *piece, data []byte, from int64, err error) {
+	var part []byte
+	if err == nil {
+		part = data[p.from-from : p.to-from : p.to-from]
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cache.fill(p, part, err)
+	r.free()
+}
+
+// get reads one range of an object, with as many attempts as are allowed.
+func (r *reader) get(ctx context.Context, l *load, s span) ([]byte, error) {
+	store, err := r.stores(l.object.Share)
+	if err != nil {
+		return nil, fmt.Errorf("open share %s: %w", l.object.Share, err)
+	}
+	backoff := r.cfg.RetryBackoff
+	for attempt := 1; ; attempt++ {
+		data, err := r.hedged(ctx, store, l, s)
+		if err == nil {
+			return data, r.checkHeader(data, l, s)
+		}
+		if attempt == r.cfg.ReadAttempts || permanent(err) || ctx.Err() != nil {
+			return nil, fmt.Errorf("read %s at %d+%d: %w", l.key, s.from, s.size(), err)
+		}
+		r.metrics.retries.Inc()
+		select {
+		case <-time.After(backoff/2 + rand.N(backoff)):
+			backoff *= 2
+		case <-ctx.Done():
+			return nil, fmt.Errorf("read %s at %d+%d: %w", l.key, s.from, s.size(), err)
+		}
+	}
+}
+
+// permanent reports whether asking again can only give the same answer.
+func permanent(err error) bool {
+	for _, known := range []error{objstore.ErrNotFound, objstore.ErrNoBucket, objstore.ErrDenied, objstore.ErrInvalid} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	return false
+}
+
+// checkHeader checks, where a range begins with the object's header, that the object is the one
+// that was asked for.
+func (r *reader) checkHeader(data []byte, l *load, s span) error {
+	if s.from != 0 || s.size() < int64(segment.HeaderSize(r.cluster, l.object.Share)) {
+		return nil
+	}
+	h, _, err := segment.ParseHeader(data)
+	switch {
+	case err != nil:
+		return fmt.Errorf("read %s: %w", l.key, err)
+	case h.Cluster != r.cluster || h.Share != l.object.Share || h.ID != l.object.ID:
+		return fmt.Errorf("read %s: %w: it holds segment %s of share %s of cluster %s", l.key, segment.ErrFormat, h.ID, h.Share, h.Cluster)
+	}
+	return nil
+}
+
+// got is the outcome of one GET.
+type got struct {
+	data []byte
+	err  error
+}
+
+// hedged reads a range once, or twice when the first GET takes long and the budget allows it;
+// the first answer counts and the other is called off. An error counts only when no GET is left.
+func (r *reader) hedged(ctx context.Context, store Getter, l *load, s span) ([]byte, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	outcomes := make(chan got, 2)
+	ask := func() {
+		data, err := r.once(ctx, store, l, s)
+		outcomes <- got{data, err}
+	}
+	r.mu.Lock()
+	delay, may := r.hedge.begin(s.size())
+	r.mu.Unlock()
+	var late <-chan time.Time
+	if may {
+		t := time.NewTimer(delay)
+		defer t.Stop()
+		late = t.C
+	}
+	r.flights.Go(ask)
+	for running := 1; ; {
+		select {
+		case o := <-outcomes:
+			running--
+			if o.err == nil || running == 0 {
+				return o.data, o.err
+			}
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-late:
+			late = nil
+			r.mu.Lock()
+			may = r.hedge.spend()
+			r.mu.Unlock()
+			if may {
+				r.metrics.hedges.Inc()
+				r.flights.Go(ask)
+				running++
+			}
+		}
+	}
+}
+
+// once makes one GET when its class has a slot free.
+func (r *reader) once(ctx context.Context, store Getter, l *load, s span) ([]byte, error) {
+	select {
+	case r.slots[l.class] <- struct{}{}:
+		defer func() { <-r.slots[l.class] }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for a free read: %w", ctx.Err())
+	}
+	start := time.Now()
+	data, err := store.GetRange(ctx, l.key, s.from, s.size())
+	took := time.Since(start)
+	r.metrics.gets.WithLabelValues(l.class.String()).Inc()
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) != s.size() {
+		return nil, fmt.Errorf("%w: %d bytes instead of %d", objstore.ErrUnavailable, len(data), s.size())
+	}
+	r.metrics.getBytes.WithLabelValues(l.class.String()).Add(float64(len(data)))
+	r.metrics.getSeconds.Observe(took.Seconds())
+	r.mu.Lock()
+	r.hedge.end(s.size(), took)
+	r.mu.Unlock()
+	return data, nil
+}

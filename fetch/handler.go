@@ -1,0 +1,236 @@
+package fetch
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/isthmusdata/isthmus/internal/wire"
+)
+
+// Fetch, key 1, versions 4 to 17.
+//
+// Behaviour: long poll by max_wait and min_bytes; incremental sessions (KIP-227); topic ids from
+// version 13; a batch that holds the fetch offset is returned whole, and whole batches only; the
+// first partition with records gets at least one batch whatever max_bytes says.
+//
+// Left out: max_bytes of one partition that is not the first may leave it empty although records
+// are there (as Kafka does); diverging epochs and preferred read replicas are never answered;
+// replica ids are ignored.
+//
+// No error of a whole answer but the two about sessions, for most clients retry those without
+// pause. Records are never null. Errors that a client may retry at once are held back for
+// min(max_wait, 500 ms).
+
+// inflateAtOnce bounds the batches that are inflated at once for ListOffsets by time.
+const inflateAtOnce = 2
+
+// errorHold is the least time that an answer of nothing but retriable errors is held back.
+const errorHold = 500 * time.Millisecond
+
+// Deps are what a Handler needs from outside.
+type Deps struct {
+	// Cluster is the first part of every key.
+	Cluster string
+	// Incarnation is the cluster's present life: every partition's leader epoch.
+	Incarnation func() uint32
+	Index       Index
+	Topics      Topics
+	// Stores opens the bucket of a share, under a role that may read it.
+	Stores func(share string) (Getter, error)
+	// Owners is the ring of the own group and zone; nil: this agent is alone.
+	Owners Owners
+	// PeerTLS protects the conversation between agents, both ways; nil: plain.
+	PeerTLS  *tls.Config
+	Log      *slog.Logger
+	Registry prometheus.Registerer
+}
+
+// Handler answers Fetch. Run must run beside it.
+type Handler struct {
+	cfg     Config
+	deps    Deps
+	metrics *metrics
+	reader  *reader
+	start   time.Time
+	scratch *sync.Pool
+	rate    *wire.RateLog
+
+	ctx      context.Context // ends questions and flights
+	cancel   context.CancelFunc
+	asks     sync.WaitGroup
+	restarts chan struct{} // ends the running watch stream
+	changed  chan struct{} // the watch has to be told of partitions
+
+	inflating chan struct{} // batches that may be inflated at once
+
+	mu          sync.Mutex // guards what follows
+	planner     *planner
+	sessions    *sessions
+	incarnation uint32
+	generation  uint64 // counts incarnations seen: what was asked in another is not believed
+	closed      bool
+}
+
+// New makes a Handler.
+func New(cfg Config, deps Deps) (*Handler, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	h := &Handler{cfg: cfg, deps: deps, metrics: newMetrics(), start: time.Now(), scratch: newScratchPool(),
+		rate: wire.NewRateLog(deps.Log, time.Minute), restarts: make(chan struct{}, 1), changed: make(chan struct{}, 1),
+		inflating: make(chan struct{}, inflateAtOnce), incarnation: deps.Incarnation()}
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	h.planner = newPlanner(&h.cfg)
+	h.sessions = newSessions(&h.cfg)
+	var err error
+	if h.reader, err = newReader(h.ctx, &h.cfg, &h.deps, h.metrics); err != nil {
+		h.cancel()
+		return nil, err
+	}
+	if err := h.metrics.register(deps.Registry, h); err != nil {
+		h.cancel()
+		return nil, err
+	}
+	return h, nil
+}
+
+// API is Fetch as this listener serves it.
+func API(h *Handler) wire.API { return wire.FetchAPI(h) }
+
+// Close ends everything that Run and the handler began, and waits for it. The listener is
+// drained before.
+func (h *Handler) Close() {
+	h.mu.Lock()
+	h.closed = true
+	h.mu.Unlock()
+	h.cancel()
+	h.asks.Wait()
+	h.reader.close()
+}
+
+// now is the time since the handler was made: what the pure parts count in.
+func (h *Handler) now() time.Duration { return time.Since(h.start) }
+
+// Serve reads the session part of the request, in the order in which requests came, and answers
+// from a goroutine of the request's own.
+func (h *Handler) Serve(ctx context.Context, r *wire.Request, reply func(wire.Reply)) {
+	req, ok := r.Body.(*kmsg.FetchRequest)
+	if !ok || partitionsOf(req) > h.cfg.MaxRequestPartitions {
+		h.rate.Warn("fetch size "+remote(r), "fetch names too many partitions, connection closed",
+			"client_id", r.ClientID, "remote", remote(r), "most", h.cfg.MaxRequestPartitions)
+		reply(wire.Reply{Close: true})
+		return
+	}
+	f := &fetch{h: h, req: req, version: r.Version, start: h.now()}
+	principal := ""
+	if r.Conn != nil {
+		f.draining, principal = r.Conn.Draining(), r.Conn.Principal()
+	}
+	h.mu.Lock()
+	h.renew()
+	var code int16
+	f.session, f.incremental, code = h.sessions.begin(f.start, principal, req, rand.Int32)
+	switch {
+	case code != 0:
+	case f.session != nil:
+		f.sessionID = f.session.id
+		f.wants = f.session.wants()
+	default:
+		f.wants = wantsOf(req)
+	}
+	f.since, f.epoch = h.planner.arrive(), int32(h.incarnation)
+	h.mu.Unlock()
+	h.metrics.requests.Inc()
+	if code != 0 {
+		resp := response{version: r.Version, code: code}
+		reply(wire.Reply{Gathered: resp.encode()})
+		return
+	}
+	go func() { reply(f.serve(ctx)) }()
+}
+
+// remote is the client's host, for the log.
+func remote(r *wire.Request) string {
+	if r.Conn == nil {
+		return ""
+	}
+	return r.Conn.RemoteHost()
+}
+
+// renew forgets everything when a new incarnation has begun: offsets may lie lower in it. The
+// lock is held.
+func (h *Handler) renew() {
+	if now := h.deps.Incarnation(); now != h.incarnation {
+		h.incarnation = now
+		h.generation++
+		h.planner.reset()
+		h.signal(h.restarts)
+	}
+}
+
+func (h *Handler) signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// ask sends the questions that the planner has raised, and tells the watch what is new. The
+// lock is held.
+func (h *Handler) ask() {
+	if len(h.planner.dirty) > 0 {
+		h.signal(h.changed)
+	}
+	questions := h.planner.take()
+	for len(questions) > 0 && !h.closed {
+		n := min(len(questions), questionsPerCall)
+		batch := questions[:n]
+		generation := h.generation
+		h.asks.Go(func() { h.plan(batch, generation) })
+		questions = questions[n:]
+	}
+}
+
+// questionsPerCall bounds one call to the control plane.
+const questionsPerCall = 256
+
+// plan asks the control plane and hands the answers to the planner, which wakes who waits.
+func (h *Handler) plan(questions []question, generation uint64) {
+	ctx, cancel := context.WithTimeout(h.ctx, h.cfg.PlanTimeout)
+	defer cancel()
+	queries := make([]planQuery, len(questions))
+	for i := range questions {
+		queries[i] = questions[i].PlanQuery
+	}
+	plans, err := h.deps.Index.Plan(ctx, queries)
+	if err == nil && len(plans) != len(queries) {
+		err = fmt.Errorf("%d plans for %d queries", len(plans), len(queries))
+	}
+	result := "ok"
+	if err != nil {
+		result = "failed"
+		if !errors.Is(err, context.Canceled) {
+			h.rate.Warn("plan", "control plane did not say where records lie", "partitions", len(queries), "error", err)
+		}
+	}
+	h.metrics.plans.WithLabelValues(result).Add(float64(len(queries)))
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := range questions {
+		if err != nil || generation != h.generation {
+			h.planner.fail(h.now(), questions[i])
+		} else {
+			h.planner.answer(h.now(), questions[i], &plans[i])
+		}
+	}
+	h.ask() // what a search ahead has raised meanwhile
+}
