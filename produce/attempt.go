@@ -128,7 +128,7 @@ func (w *Writer) cancel(g *sealedSegment) {
 // press does what time asks of an upload: give it up, try again, hedge.
 func (w *Writer) press(g *sealedSegment) {
 	if w.now.At >= g.sealedAt+w.cfg.UploadDeadline {
-		w.abandon(g, fmt.Sprintf("not stored within %v", w.cfg.UploadDeadline))
+		w.abandon(g, fmt.Sprintf("the upload took longer than %v", w.cfg.UploadDeadline))
 		return
 	}
 	for _, a := range g.attempts {
