@@ -1,0 +1,67 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/isthmusdata/isthmus/control"
+	"github.com/isthmusdata/isthmus/control/raft"
+	"github.com/isthmusdata/isthmus/control/tunnel"
+)
+
+var (
+	errDenied   = errors.New("not allowed")
+	errInvalid  = errors.New("invalid request")
+	errEnded    = errors.New("session has ended")
+	errStopping = errors.New("control node is stopping")
+	errReplaced = errors.New("the state was replaced by a snapshot")
+)
+
+// The names of what the server says beside an answer; package client knows them too.
+const (
+	readyHeader    = "isthmus-ready"
+	refusedTrailer = "isthmus-refused"
+	endedTrailer   = "isthmus-session-ended"
+)
+
+// refuse says what Allow refused, and to whom.
+func refuse(who control.Caller, d control.Decision) error {
+	if who.Session == 0 {
+		return fmt.Errorf("%w: %s", errDenied, d.Reason)
+	}
+	return fmt.Errorf("%w: %s (session %d of group %s has roles %v)", errDenied, d.Reason, who.Session, who.Group, who.Roles)
+}
+
+// toStatus is the only place where an error of ours becomes one of gRPC's.
+func toStatus(err error) (*status.Status, metadata.MD) {
+	refused := metadata.Pairs(refusedTrailer, "1")
+	switch {
+	case errors.Is(err, raft.ErrUnknownOutcome):
+		return status.New(codes.Aborted, err.Error()), nil
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrStopped), errors.Is(err, errStopping), errors.Is(err, tunnel.ErrAway), errors.Is(err, errReplaced):
+		return status.New(codes.Unavailable, err.Error()), refused
+	case errors.Is(err, raft.ErrOverloaded):
+		return status.New(codes.ResourceExhausted, err.Error()), refused
+	case errors.Is(err, raft.ErrTooLarge), errors.Is(err, raft.ErrInvalid), errors.Is(err, errInvalid),
+		errors.Is(err, tunnel.ErrUnsupported), errors.Is(err, tunnel.ErrMalformed):
+		return status.New(codes.InvalidArgument, err.Error()), refused
+	case errors.Is(err, errDenied):
+		return status.New(codes.PermissionDenied, err.Error()), refused
+	case errors.Is(err, errEnded):
+		refused.Set(endedTrailer, "1")
+		return status.New(codes.FailedPrecondition, err.Error()), refused
+	case errors.Is(err, context.DeadlineExceeded):
+		return status.New(codes.DeadlineExceeded, err.Error()), nil
+	case errors.Is(err, context.Canceled):
+		return status.New(codes.Canceled, err.Error()), nil
+	}
+	if s, ok := status.FromError(err); ok {
+		return s, nil // the transport's own
+	}
+	return status.New(codes.Internal, err.Error()), nil
+}

@@ -1,0 +1,105 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/isthmusdata/isthmus/control/controlpb"
+	"github.com/isthmusdata/isthmus/control/raft"
+	"github.com/isthmusdata/isthmus/internal/segment"
+)
+
+// Commit proposes the commits of one session as they come and answers them in order. Up to
+// CommitWindow of them wait for the log; then the stream is not read, and the agent slows down.
+//
+// Who may commit is decided where the commit is applied, by Allow: a repeated commit is answered as it
+// was before that is asked, or what was placed could be answered with a refusal.
+func (s *service) Commit(stream grpc.BidiStreamingServer[controlpb.CommitRequest, controlpb.CommitResponse]) error {
+	t, err := s.leading()
+	if err != nil {
+		return err
+	}
+	if err := stream.SendHeader(metadata.Pairs(readyHeader, "1")); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(stream.Context())
+	waiting := make(chan *raft.Pending, s.config.CommitWindow)
+	group.Go(func() error {
+		defer close(waiting)
+		return s.receiveCommits(ctx, stream, waiting)
+	})
+	group.Go(func() error { return s.answerCommits(ctx, stream, waiting) })
+	return s.untilOver(t, group.Wait)
+}
+
+// untilOver returns what work does, or sooner, when the term or the node ends: the handler's return ends
+// the stream, and with it work.
+func (s *service) untilOver(t *term, work func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- work() }()
+	select {
+	case err := <-done:
+		return err
+	case <-t.ctx.Done():
+		return raft.ErrNotLeader
+	case <-s.stopping.Done():
+		return errStopping
+	}
+}
+
+func (s *service) receiveCommits(ctx context.Context, stream grpc.BidiStreamingServer[controlpb.CommitRequest, controlpb.CommitResponse], waiting chan<- *raft.Pending) error {
+	session := uint64(0)
+	for {
+		r, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if session == 0 {
+			session = r.GetSession()
+		}
+		if r.GetSession() != session || session == 0 {
+			return fmt.Errorf("%w: commit of session %d on a stream of session %d", errInvalid, r.GetSession(), session)
+		}
+		p, err := s.node.Enqueue(&controlpb.Command{Op: &controlpb.Command_Commit{Commit: r}})
+		if err != nil {
+			return fmt.Errorf("commit %d of session %d and share %q: %w", r.GetSequence(), session, r.GetShare(), err)
+		}
+		select {
+		case waiting <- p:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// answerCommits sends an answer once the log holds its commit (I3).
+func (s *service) answerCommits(ctx context.Context, stream grpc.BidiStreamingServer[controlpb.CommitRequest, controlpb.CommitResponse], waiting <-chan *raft.Pending) error {
+	for p := range waiting {
+		results, err := p.Wait(ctx)
+		if err != nil {
+			return fmt.Errorf("commit: %w", err)
+		}
+		reply := results[0].Reply
+		s.m.commits.WithLabelValues(outcomeName(reply.Outcome)).Inc()
+		if reply.Outcome == 0 {
+			return fmt.Errorf("commit: %w: the command was refused with code %d", errInvalid, results[0].Code)
+		}
+		if reply.Outcome != segment.Answered {
+			s.log.Debug("commit is not answered", "session", reply.Session, "share", reply.Share,
+				"sequence", reply.Sequence, "outcome", outcomeName(reply.Outcome), "last", reply.Last)
+		}
+		if err := stream.Send(encodeReply(reply)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

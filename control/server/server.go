@@ -1,0 +1,153 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/isthmusdata/isthmus/control"
+	"github.com/isthmusdata/isthmus/control/controlpb"
+	"github.com/isthmusdata/isthmus/control/raft"
+	"github.com/isthmusdata/isthmus/control/tunnel"
+	"github.com/isthmusdata/isthmus/internal/topic"
+)
+
+// service answers the calls. The node's log and the hub are the two things it moves.
+type service struct {
+	controlpb.UnimplementedSequencerServiceServer
+	controlpb.UnimplementedIndexServiceServer
+	controlpb.UnimplementedMembershipServiceServer
+	controlpb.UnimplementedTunnelServiceServer
+	controlpb.UnimplementedStatusServiceServer
+
+	config Config
+	log    *slog.Logger
+	m      *metrics
+	node   *raft.Node
+	tunnel *tunnel.Tunnel
+	hub    *hub
+	leases *leases
+	seeds  atomic.Pointer[map[string][]string] // gossip addresses of live agents, by group
+
+	term     atomic.Pointer[term] // nil: calls that need the leader are refused
+	stopping context.Context      // ends when streams must end
+}
+
+// term is one leadership, from the moment this node is set up to serve it.
+type term struct{ ctx context.Context }
+
+// leading returns the term that this node leads and serves.
+func (s *service) leading() (*term, error) {
+	t := s.term.Load()
+	if t == nil {
+		if err := s.node.Err(); err != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("node %s: %w", s.node.Identity().Node, raft.ErrNotLeader)
+	}
+	return t, nil
+}
+
+// applied hears of every command, under the state's lock.
+func (s *service) applied(r control.Result) {
+	if s.term.Load() != nil { // not while the log is replayed
+		s.m.placed(r.Events)
+	}
+	s.hub.publish(r.Events)
+}
+
+// lead serves one term until ctx ends. It is called once the term's barrier is applied.
+func (s *service) lead(ctx context.Context) {
+	var live []uint64
+	s.node.Peek(func(st *control.State) {
+		st.EachSession(func(x control.Session) bool {
+			if !x.Ended {
+				live = append(live, x.ID)
+			}
+			return true
+		})
+	})
+	s.leases.reset(live, s.now())
+	if err := s.setUp(ctx); err != nil {
+		if ctx.Err() == nil && !errors.Is(err, raft.ErrNotLeader) {
+			s.node.Fail(err)
+		}
+		return
+	}
+	s.gatherSeeds()
+	s.term.Store(&term{ctx})
+	s.ticks(ctx)
+	s.term.Store(nil)
+	s.tunnel.Resigned()
+}
+
+// setUp makes what every cluster has, and the coordinator.
+func (s *service) setUp(ctx context.Context) error {
+	if err := s.ensureShare(ctx); err != nil {
+		return err
+	}
+	if err := s.tunnel.Elected(ctx); err != nil {
+		return fmt.Errorf("take consumer groups up: %w", err)
+	}
+	return nil
+}
+
+// ensureShare creates the default share. A share's bucket is its own for good: its objects lie there.
+func (s *service) ensureShare(ctx context.Context) error {
+	found := ""
+	s.node.Peek(func(st *control.State) {
+		st.EachShare(func(name, bucket string) bool {
+			if name == s.config.DefaultShare {
+				found = bucket
+			}
+			return true
+		})
+	})
+	switch found {
+	case s.config.BucketURL:
+		return nil
+	case "":
+	default:
+		return fmt.Errorf("share %q lies in bucket %s, not in %s: start with --bucket %s, or name another data directory and bucket prefix for another cluster", s.config.DefaultShare, found, s.config.BucketURL, found)
+	}
+	results, err := s.node.Propose(ctx, &controlpb.Command{Op: &controlpb.Command_CreateShare{
+		CreateShare: &controlpb.CreateShareCommand{Share: &controlpb.Share{Name: s.config.DefaultShare, Bucket: s.config.BucketURL}},
+	}})
+	if err != nil {
+		return fmt.Errorf("create share %q: %w", s.config.DefaultShare, err)
+	}
+	if results[0].Code != 0 {
+		return fmt.Errorf("create share %q in bucket %s: refused with code %d (a name has letters, digits, . _ and -, a bucket URL at most 512 characters)", s.config.DefaultShare, s.config.BucketURL, results[0].Code)
+	}
+	return nil
+}
+
+// now is the leader's monotonic clock since its election.
+func (s *service) now() time.Duration {
+	led, _ := s.node.Led()
+	return led
+}
+
+// caller says who a session is. Session 0 is an operator's tool.
+func (s *service) caller(st *control.State, session uint64) (control.Caller, error) {
+	if session == 0 {
+		return control.Caller{}, nil
+	}
+	x, ok := st.Session(session)
+	if !ok || x.Ended {
+		return control.Caller{}, fmt.Errorf("session %d: %w", session, errEnded)
+	}
+	return x.Caller(), nil
+}
+
+// allow asks the walls about a call on a topic's partition; the code is Kafka's.
+func allow(st *control.State, who control.Caller, kind control.CallKind, p topic.Partition) control.Decision {
+	call := control.Call{Kind: kind}
+	if t, ok := st.TopicByID(p.Topic); ok {
+		call.Topic, call.Share = t.Name, t.Share
+	}
+	return control.Allow(who, call)
+}

@@ -1,0 +1,199 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/isthmusdata/isthmus/control"
+	"github.com/isthmusdata/isthmus/control/controlpb"
+	"github.com/isthmusdata/isthmus/control/raft"
+	"github.com/isthmusdata/isthmus/control/tunnel"
+)
+
+// Deps are what a node asks of its surroundings.
+type Deps struct {
+	// Store is the bucket; the node uses what lies below <cluster>/meta/ alone.
+	Store      raft.Claims
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+	// Listener serves instead of one made for Config.Listen; for tests and processes that hold several.
+	Listener net.Listener
+	// SecondClock and Wall replace the bucket's clock and the wall clock; for tests.
+	SecondClock raft.SecondClock
+	Wall        func() time.Time
+}
+
+// Node is one running control node.
+type Node struct {
+	log      *slog.Logger
+	service  *service
+	raft     *raft.Node
+	grpc     *grpc.Server
+	listener net.Listener
+	terms    sync.WaitGroup
+	serving  sync.WaitGroup
+	stop     context.CancelFunc
+	once     sync.Once
+	stopped  error
+}
+
+// Start runs a control node. It listens first, so that a busy port is an error before anything is
+// touched; then it takes the data directory and the bucket prefix, replays its log, and serves. It does
+// not wait for an election: Ready and WaitReady do. ctx bounds the start alone.
+func Start(ctx context.Context, c Config, d Deps) (*Node, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	listener := d.Listener
+	if listener == nil {
+		var err error
+		if listener, err = net.Listen("tcp", c.Listen); err != nil {
+			return nil, fmt.Errorf("listen for agents on %s: %w (choose another address with --listen)", c.Listen, err)
+		}
+	}
+	n := &Node{log: d.Logger, listener: listener}
+	if err := n.start(ctx, c, d); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	return n, nil
+}
+
+func (n *Node) start(ctx context.Context, c Config, d Deps) (err error) {
+	s := &service{config: c, log: d.Logger, leases: newLeases(c.Raft.Limits.Lease)}
+	s.stopping, n.stop = context.WithCancel(context.Background())
+	s.seeds.Store(&map[string][]string{})
+	n.service = s
+	if s.m, err = newMetrics(d.Registerer); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	s.hub = newHub(s.m)
+	s.tunnel = tunnel.New(backend{s}, c.Tunnel, d.Logger)
+	if err := s.tunnel.Register(d.Registerer); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	opened := make(chan struct{})
+	s.node, err = raft.Open(ctx, c.Raft, raft.Deps{
+		Cluster: c.Cluster, Store: d.Store, SecondClock: d.SecondClock, Wall: d.Wall, Logger: d.Logger, Registerer: d.Registerer,
+		Applied: s.applied, Restored: s.hub.lose,
+		Elected: func(term context.Context) {
+			n.terms.Go(func() {
+				<-opened
+				s.lead(term)
+			})
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("start control node: %w", err)
+	}
+	n.raft = s.node
+	close(opened)
+	if err := registerGauges(d.Registerer, s.node.Peek); err != nil {
+		return errors.Join(fmt.Errorf("register metrics: %w", err), s.node.Close())
+	}
+	n.grpc = newGRPC(c, s)
+	n.serving.Go(func() {
+		if err := n.grpc.Serve(bound(n.listener, c.Connections)); err != nil {
+			n.raft.Fail(fmt.Errorf("serve agents on %s: %w", n.listener.Addr(), err))
+		}
+	})
+	n.log.Info("control node is up", "listen", n.listener.Addr().String(), "dir", c.Raft.Dir, "cluster", c.Cluster)
+	return nil
+}
+
+func newGRPC(c Config, s *service) *grpc.Server {
+	g := grpc.NewServer(
+		grpc.MaxRecvMsgSize(c.MessageBytes), grpc.MaxSendMsgSize(64<<20), grpc.MaxConcurrentStreams(c.Streams),
+		grpc.ConnectionTimeout(10*time.Second), grpc.WaitForHandlers(true),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 2 * time.Second, PermitWithoutStream: true}),
+		grpc.ChainUnaryInterceptor(s.unary), grpc.ChainStreamInterceptor(s.streaming),
+	)
+	controlpb.RegisterSequencerServiceServer(g, s)
+	controlpb.RegisterIndexServiceServer(g, s)
+	controlpb.RegisterMembershipServiceServer(g, s)
+	controlpb.RegisterTunnelServiceServer(g, s)
+	controlpb.RegisterStatusServiceServer(g, s)
+	return g
+}
+
+// Addr is where the node listens.
+func (n *Node) Addr() net.Addr { return n.listener.Addr() }
+
+// Identity says which cluster and node this is.
+func (n *Node) Identity() raft.Identity { return n.raft.Identity() }
+
+// Ready returns nil while the node leads and serves, or says what it waits for.
+func (n *Node) Ready() error {
+	if n.service.term.Load() != nil {
+		return nil
+	}
+	if err := n.raft.Ready(); err != nil {
+		return err
+	}
+	return errors.New("waiting for the term to be set up")
+}
+
+// WaitReady waits until the node serves, has failed, or ctx ends.
+func (n *Node) WaitReady(ctx context.Context) error {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := n.Ready()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-n.raft.Done():
+			return n.raft.Err()
+		case <-ctx.Done():
+			return fmt.Errorf("control node is not ready: %w: %w", context.Cause(ctx), err)
+		}
+	}
+}
+
+// Done is closed when the node has failed or was stopped; the process then calls Stop and exits.
+func (n *Node) Done() <-chan struct{} { return n.raft.Done() }
+
+// Err says why Done is closed.
+func (n *Node) Err() error { return n.raft.Err() }
+
+// Peek reads the state as this node has it; for tools in the same process.
+func (n *Node) Peek(read func(*control.State)) { n.raft.Peek(read) }
+
+// Snapshot writes the state to disk now and shortens the log.
+func (n *Node) Snapshot(ctx context.Context) error { return n.raft.Snapshot(ctx) }
+
+// Stop ends the node in order: streams are told, calls are finished until ctx ends, then the log is
+// closed and the data directory given up. A failure that had ended the node already is returned too.
+func (n *Node) Stop(ctx context.Context) error {
+	n.once.Do(func() {
+		failed := n.raft.Err()
+		n.stop()
+		finished := make(chan struct{})
+		go func() {
+			n.grpc.GracefulStop()
+			close(finished)
+		}()
+		select {
+		case <-finished:
+		case <-ctx.Done():
+			n.grpc.Stop()
+			<-finished
+		}
+		n.serving.Wait()
+		n.stopped = errors.Join(failed, n.raft.Close())
+		n.terms.Wait()
+		n.log.Info("control node has stopped")
+	})
+	return n.stopped
+}
