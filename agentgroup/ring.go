@@ -1,0 +1,154 @@
+package agentgroup
+
+import (
+	"encoding/binary"
+	"hash/fnv"
+	"time"
+
+	"github.com/isthmusdata/isthmus/internal/topic"
+)
+
+// RoleFetch is the role of the members that hold chunks.
+const RoleFetch = "fetch"
+
+// rememberGone is how long a ring remembers that a member went, to make it settle again.
+const rememberGone = time.Hour
+
+// Ring says who should do what in a group. It is a value: With makes the next one, and nothing else
+// changes it. Times are durations since any fixed start, the same for one chain of rings.
+//
+// Every member has a weight for every key (a partition or a chunk) that only depends on its
+// node id and the key, and the heaviest candidate has it: rendezvous hashing. So if a member
+// goes, what it had is spread over the others, and nothing else moves; if one comes, it takes its
+// share from all, and nothing moves between the others.
+//
+// Hysteresis: candidates that are settled go before those that are not. A member is settled when
+// it says so itself (it has lived for the settling time) and this ring has not seen it go and
+// come back within the settling time. Leadership leaves a member at once when it goes, and comes to
+// a new or returned one once, after it has settled, instead of following it through a crash loop
+// or a lossy network. Where no candidate has settled, as in a group that has just started, there is
+// nothing to be steady about, and all count.
+//
+// The candidates' order: the asked zone before others, then settled before unsettled, then
+// weight. A newcomer that is alone in its zone leads there at once: an unsettled leader nearby is
+// better than zone-crossing traffic.
+//
+// Two agents may differ for as long as gossip takes, or, after a member came back, for the settling time;
+// leadership is a hint, and the worst of it is that batches of a partition meet in two caches.
+type Ring struct {
+	members []Member // resolved
+	settle  time.Duration
+	gone    map[int32]time.Duration // when a member was last seen to go
+	back    map[int32]time.Duration // when one that had gone was seen again
+}
+
+// NewRing returns a ring without members.
+func NewRing(settle time.Duration) *Ring { return &Ring{settle: settle} }
+
+// With returns the ring after the members of the group are these, at the time now.
+func (r *Ring) With(now time.Duration, members []Member) *Ring {
+	next := &Ring{
+		members: resolve(members),
+		settle:  r.settle,
+		gone:    make(map[int32]time.Duration),
+		back:    make(map[int32]time.Duration),
+	}
+	for id, at := range r.gone {
+		if now-at < rememberGone {
+			next.gone[id] = at
+		}
+	}
+	for _, m := range r.members {
+		if _, stays := next.find(m.NodeID); !stays {
+			next.gone[m.NodeID] = now
+		}
+	}
+	for _, m := range next.members {
+		if at, returned := r.back[m.NodeID]; returned && now-at < r.settle {
+			next.back[m.NodeID] = at
+		}
+		if _, returned := next.gone[m.NodeID]; returned {
+			next.back[m.NodeID] = now
+			delete(next.gone, m.NodeID)
+		}
+	}
+	return next
+}
+
+// Members are the members, one for each node id, in the order of node ids. The slice is shared.
+func (r *Ring) Members() []Member { return r.members }
+
+func (r *Ring) find(id int32) (Member, bool) {
+	for _, m := range r.members {
+		if m.NodeID == id {
+			return m, true
+		}
+	}
+	return Member{}, false
+}
+
+// Leader is the member with the role that clients in the zone should turn to for a partition;
+// with zone "" that of the whole group. It is false when no member has the role.
+func (r *Ring) Leader(now time.Duration, p topic.Partition, zone, role string) (Member, bool) {
+	return r.heaviest(now, partitionKey(p), zone, func(m *Member) bool { return m.HasRole(role) })
+}
+
+// Owner is the member that holds a chunk for a zone: one with the role fetch, a chunk server and
+// exactly this zone. It is false when there is none.
+func (r *Ring) Owner(now time.Duration, chunk, zone string) (Member, bool) {
+	h := fnv.New64a()
+	h.Write([]byte(chunk)) // a hash never fails
+	return r.heaviest(now, h.Sum64(), zone, func(m *Member) bool {
+		return m.Zone == zone && m.Peer != "" && m.HasRole(RoleFetch)
+	})
+}
+
+func (r *Ring) heaviest(now time.Duration, key uint64, zone string, candidate func(*Member) bool) (Member, bool) {
+	best, bestRank, bestWeight := -1, -1, uint64(0)
+	for i := range r.members {
+		m := &r.members[i]
+		if !candidate(m) {
+			continue
+		}
+		rank := 0
+		if zone != "" && m.Zone == zone {
+			rank += 2
+		}
+		if r.settled(now, m) {
+			rank++
+		}
+		// Members ascend by node id, so that a tie of weights goes to the lower id everywhere.
+		if w := weight(key, m.NodeID); rank > bestRank || rank == bestRank && w > bestWeight {
+			best, bestRank, bestWeight = i, rank, w
+		}
+	}
+	if best < 0 {
+		return Member{}, false
+	}
+	return r.members[best], true
+}
+
+func (r *Ring) settled(now time.Duration, m *Member) bool {
+	at, returned := r.back[m.NodeID]
+	return m.Settled && (!returned || now-at >= r.settle)
+}
+
+func partitionKey(p topic.Partition) uint64 {
+	h := fnv.New64a()
+	h.Write(p.Topic[:])
+	h.Write(binary.BigEndian.AppendUint32(nil, uint32(p.Index)))
+	return h.Sum64()
+}
+
+// weight mixes key and node so that every bit of both moves every bit of the result; FNV alone
+// would give neighbouring partitions to the same member.
+func weight(key uint64, node int32) uint64 {
+	return mix(key ^ mix(uint64(uint32(node))+0x9e3779b97f4a7c15))
+}
+
+// mix is the finalizer of splitmix64.
+func mix(x uint64) uint64 {
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
