@@ -1,0 +1,340 @@
+package sim
+
+import (
+	"bytes"
+	"slices"
+	"time"
+
+	"github.com/isthmusdata/isthmus/internal/record"
+	"github.com/isthmusdata/isthmus/internal/segment"
+	"github.com/isthmusdata/isthmus/internal/topic"
+	"github.com/isthmusdata/isthmus/produce"
+)
+
+// agent is the edge around a real Writer: what produce.Runner is in a process, without goroutines.
+type agent struct {
+	w        *World
+	name     string
+	life     int // rises at every crash
+	up       bool
+	began    time.Duration
+	writer   *produce.Writer
+	effects  []produce.Effect
+	conns    []*conn
+	stream   *stream
+	session  uint64
+	cutUntil time.Duration // partitioned from the control plane until then
+	lives    int
+}
+
+// stream is one commit stream: messages arrive in order, until it breaks.
+type stream struct {
+	session uint64
+	broken  bool
+	freeAt  [2]time.Duration // when the last message of either direction arrives
+}
+
+func newAgent(w *World, name string) *agent { return &agent{w: w, name: name} }
+
+// start begins a life: a new Writer that knows nothing.
+func (a *agent) start() {
+	a.up, a.began, a.session, a.stream = true, a.w.now, 0, nil
+	a.lives++
+	a.writer = produce.NewWriter(produce.Default(), a.nonce)
+	a.input(func() { a.writer.Start(a.clock()) })
+	a.beat(a.life)
+}
+
+func (a *agent) crash() {
+	if !a.up {
+		return
+	}
+	a.w.tell("fault: %s crashes", a.name)
+	a.up = false
+	a.life++
+	a.writer = nil
+	a.breakStream()
+	a.disconnectAll()
+	a.w.after(a.w.between(500*time.Millisecond, 10*time.Second), a.name+" returns", func() {
+		a.w.tell("%s returns", a.name)
+		a.start()
+	})
+}
+
+// partition cuts an agent from the control plane for a while.
+func (a *agent) partition(d time.Duration) {
+	a.w.tell("fault: %s is cut from the control plane for %.0f s", a.name, d.Seconds())
+	a.cutUntil = a.w.now + d
+	a.breakStream()
+}
+
+func (a *agent) reachable() bool { return a.w.control.up && a.w.now >= a.cutUntil }
+
+func (a *agent) nonce() (n segment.Nonce) {
+	for i := range n {
+		n[i] = byte(a.w.rng.Uint32())
+	}
+	return n
+}
+
+func (a *agent) clock() produce.Now {
+	return produce.Now{At: a.w.now - a.began, Unix: a.w.unix()}
+}
+
+// input gives the writer something and carries out what it wants done.
+func (a *agent) input(do func()) {
+	do()
+	for effects := a.take(); len(effects) > 0; effects = a.take() {
+		for _, e := range effects {
+			a.carryOut(e)
+		}
+	}
+	a.arm()
+}
+
+func (a *agent) take() []produce.Effect {
+	a.effects = a.writer.Effects(a.effects[:0])
+	return slices.Clone(a.effects)
+}
+
+// arm wakes the writer when it wants to be.
+func (a *agent) arm() {
+	at, ok := a.writer.Wake()
+	if !ok {
+		return
+	}
+	life := a.life
+	a.w.after(max(at-(a.w.now-a.began), time.Millisecond), "wake", func() {
+		if a.life == life {
+			if again, ok := a.writer.Wake(); ok && again <= a.w.now-a.began {
+				a.input(func() { a.writer.Tick(a.clock()) })
+			}
+		}
+	})
+}
+
+// later runs do in this life of the agent, or not at all.
+func (a *agent) later(d time.Duration, what string, do func()) {
+	life := a.life
+	a.w.after(d, what, func() {
+		if a.life == life {
+			do()
+		}
+	})
+}
+
+func (a *agent) carryOut(e produce.Effect) {
+	switch e.Kind {
+	case produce.Upload:
+		a.upload(e.Put)
+	case produce.Send:
+		a.send(e.Session, e.Commit)
+	case produce.Respond:
+		c := e.Batch.Ref.(*copyOf)
+		a.w.checks.answered(c, e.Answer)
+		c.conn.answer(c, e.Answer)
+	case produce.Disconnect:
+		e.Batch.Ref.(*copyOf).conn.close()
+	case produce.OpenStream:
+		a.openStream(e.Session)
+	case produce.CloseStream:
+		a.closeStream(e.Session)
+	case produce.AskEnd:
+		a.askEnd(e.Session)
+	case produce.Login:
+		a.login()
+	case produce.Tell:
+		a.report(e.Report)
+	case produce.CancelUpload, produce.Release, produce.Drained:
+		// A cancelled attempt still reports what became of it; bytes are the garbage collector's.
+	}
+}
+
+func (a *agent) report(r *produce.Report) {
+	switch r.Kind {
+	case produce.ForeignObject:
+		a.w.violated("I8: %s found a foreign object under its own key of %s", a.name, r.Segment)
+	case produce.Protocol:
+		a.w.violated("%s: the control plane said what cannot be: %s", a.name, r.Text)
+	case produce.SegmentAbandoned, produce.Ended, produce.HedgeWon:
+		a.w.tell("%s: %s: report %d %s", a.name, r.Segment, r.Kind, r.Text)
+	}
+}
+
+// upload is one attempt; after the attempt's timeout its outcome is unknown, though it may still land.
+func (a *agent) upload(p *produce.Put) {
+	key := segment.Key(clusterName, p.Object)
+	told := false
+	tell := func(r produce.PutResult) {
+		if !told {
+			told = true
+			a.input(func() { a.writer.PutDone(a.clock(), p.Object.Nonce, r) })
+		}
+	}
+	life := a.life
+	a.w.bucket.put(key, bytes.Join(p.Sealed.Body, nil), func(r produce.PutResult) {
+		if a.life == life {
+			tell(r)
+		}
+	})
+	a.later(produce.Default().AttemptTimeout, "attempt times out", func() { tell(produce.PutUnknown) })
+}
+
+// openStream connects until it succeeds or the session is over.
+func (a *agent) openStream(session uint64) {
+	a.session = session
+	a.connect(session)
+}
+
+func (a *agent) connect(session uint64) {
+	a.later(a.w.between(time.Millisecond, 200*time.Millisecond), "connect", func() {
+		switch {
+		case a.session != session || a.stream != nil && !a.stream.broken:
+		case !a.reachable():
+			a.connect(session)
+		default:
+			a.stream = &stream{session: session}
+			a.input(func() { a.writer.StreamUp(a.clock(), session) })
+		}
+	})
+}
+
+// closeStream: nothing is committed in the session any more, and nothing connects for it.
+func (a *agent) closeStream(session uint64) {
+	if a.session == session {
+		a.session = 0
+	}
+	if a.stream != nil && a.stream.session == session {
+		a.stream.broken = true
+		a.stream = nil
+	}
+}
+
+func (a *agent) breakStream() {
+	s := a.stream
+	if s == nil || s.broken {
+		return
+	}
+	s.broken = true
+	a.stream = nil
+	if !a.up {
+		return
+	}
+	a.later(a.w.between(0, time.Second), "stream found broken", func() {
+		a.input(func() { a.writer.StreamDown(a.clock(), s.session) })
+		if a.session == s.session {
+			a.connect(s.session)
+		}
+	})
+}
+
+// send gives a commit to the stream. What is on its way when the stream breaks may have arrived.
+func (a *agent) send(session uint64, c *segment.Commit) {
+	s := a.stream
+	if s == nil || s.broken || s.session != session {
+		return
+	}
+	arrive := func(direction int) time.Duration {
+		s.freeAt[direction] = max(s.freeAt[direction], a.w.now) + a.w.between(time.Millisecond, 10*time.Millisecond)
+		return s.freeAt[direction] - a.w.now
+	}
+	life := a.life
+	a.w.after(arrive(0), "commit arrives", func() {
+		if s.broken && a.w.chance(0.5) {
+			return
+		}
+		a.w.control.order(c, func(r segment.Reply) {
+			if s.broken || a.life != life {
+				return
+			}
+			a.w.after(arrive(1), "reply arrives", func() {
+				if !s.broken && a.life == life {
+					a.input(func() { a.writer.Reply(a.clock(), &r) })
+				}
+			})
+		})
+	})
+	if a.w.chance(0.02) {
+		// The network repeats a message; the control plane must not mind.
+		a.w.after(arrive(0), "commit arrives again", func() { a.w.control.order(c, func(segment.Reply) {}) })
+	}
+}
+
+// askEnd asks until it is answered.
+func (a *agent) askEnd(session uint64) {
+	a.later(a.w.between(time.Millisecond, 20*time.Millisecond), "ask end", func() {
+		answered := false
+		if a.reachable() {
+			life := a.life
+			lost := a.w.chance(0.2)
+			a.w.control.endSession(session, func() {
+				if a.life == life && !lost {
+					answered = true
+					a.input(func() { a.writer.SessionResolved(a.clock(), session) })
+				}
+			})
+		}
+		a.later(500*time.Millisecond, "ask end again", func() {
+			if !answered {
+				a.askEnd(session)
+			}
+		})
+	})
+}
+
+// login asks until there is a session.
+func (a *agent) login() {
+	a.later(a.w.between(time.Millisecond, 20*time.Millisecond), "log in", func() {
+		granted := false
+		if a.reachable() {
+			life := a.life
+			lost := a.w.chance(0.1)
+			a.w.control.login(a.identity(), func(session uint64) {
+				if a.life == life && !lost && !granted {
+					granted = true
+					a.w.tell("%s has session %d", a.name, session)
+					a.input(func() {
+						a.writer.SessionStarted(a.clock(), produce.Session{ID: session, Incarnation: 1, Cluster: clusterName, Group: groupName})
+					})
+				}
+			})
+		}
+		a.later(500*time.Millisecond, "log in again", func() {
+			if !granted {
+				granted = true // an answer that comes now is too late
+				a.login()
+			}
+		})
+	})
+}
+
+// identity is drawn anew at every start of the process.
+func (a *agent) identity() string { return a.name + "-" + string(rune('a'+a.lives%26)) }
+
+// beat keeps the session alive.
+func (a *agent) beat(life int) {
+	a.w.after(time.Second, "heartbeat", func() {
+		if a.life != life {
+			return
+		}
+		if session := a.session; session != 0 && a.reachable() && a.w.control.heartbeat(session) {
+			a.input(func() { a.writer.SessionEnded(a.clock(), session) })
+		}
+		a.beat(life)
+	})
+}
+
+// take a batch from a client.
+func (a *agent) receive(c *copyOf, b record.Batch) {
+	a.input(func() {
+		a.writer.Append(a.clock(), &produce.Batch{
+			Ref: c, Share: shareName, Partition: topic.Partition{Topic: simTopic, Index: c.partition}, Bytes: b,
+		})
+	})
+}
+
+func (a *agent) disconnectAll() {
+	for _, c := range slices.Clone(a.conns) {
+		c.close()
+	}
+}

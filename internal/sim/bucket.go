@@ -1,0 +1,60 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/isthmusdata/isthmus/produce"
+)
+
+// bucket is object storage with conditional put: a key is written once, whoever comes first.
+type bucket struct {
+	w       *World
+	objects map[string][]byte
+	weather weather
+}
+
+// weather is what a bucket does to requests for a while.
+type weather int
+
+const (
+	fair weather = iota
+	slow
+	throttling
+	losing
+)
+
+// put is one attempt. Its outcome is told once, unless the agent has stopped waiting.
+func (b *bucket) put(key string, body []byte, tell func(produce.PutResult)) {
+	w := b.w
+	latency := w.between(20*time.Millisecond, 150*time.Millisecond)
+	if b.weather == slow && w.chance(0.5) {
+		latency = w.between(time.Second, 20*time.Second)
+	}
+	switch {
+	case b.weather == throttling && w.chance(0.7), w.chance(0.03):
+		w.after(latency, "put refused", func() { tell(produce.PutRetry) })
+		return
+	case b.weather == losing && w.chance(0.6), w.chance(0.03):
+		// The reply is lost; the request arrives in time, late, or never.
+		w.after(latency+w.between(0, 2*time.Second), "put unknown", func() { tell(produce.PutUnknown) })
+		if w.chance(0.75) {
+			w.after(latency+w.between(0, 25*time.Second), "put lands unseen", func() { b.land(key, body) })
+		}
+		return
+	}
+	w.after(latency, "put lands", func() {
+		if b.land(key, body) {
+			tell(produce.PutStored)
+		} else {
+			tell(produce.PutExists)
+		}
+	})
+}
+
+func (b *bucket) land(key string, body []byte) bool {
+	if _, exists := b.objects[key]; exists {
+		return false
+	}
+	b.objects[key] = body
+	return true
+}

@@ -1,0 +1,235 @@
+package sim
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	state "github.com/isthmusdata/isthmus/control"
+	"github.com/isthmusdata/isthmus/control/controlpb"
+	"github.com/isthmusdata/isthmus/internal/record"
+	"github.com/isthmusdata/isthmus/internal/segment"
+	"github.com/isthmusdata/isthmus/internal/topic"
+	"github.com/isthmusdata/isthmus/produce"
+)
+
+// checks is what an observer of everything knows: what was placed where, and what was said of it.
+type checks struct {
+	w       *World
+	placed  int
+	log     map[topic.Partition][]placed
+	copies  map[string]topic.Offset // copies placed, by name
+	batches map[batchID]topic.Offset
+	errored map[string]int16 // copies answered with an error
+	acked   map[batchID]topic.Offset
+	highest map[lane]int // number of the last batch placed
+	order   map[lane][]int
+}
+
+// lane is what keeps its order: a client's batches of one partition.
+type lane struct {
+	client    int
+	partition int32
+}
+
+type placed struct {
+	copy    string
+	batch   batchID
+	base    topic.Offset
+	records int
+}
+
+func newChecks(w *World) *checks {
+	return &checks{
+		w: w, log: map[topic.Partition][]placed{}, copies: map[string]topic.Offset{}, batches: map[batchID]topic.Offset{},
+		errored: map[string]int16{}, acked: map[batchID]topic.Offset{}, highest: map[lane]int{}, order: map[lane][]int{},
+	}
+}
+
+// applied looks at one command that the control plane has applied, and at its events.
+func (k *checks) applied(_ *controlpb.Command, r state.Result) {
+	for _, e := range r.Events {
+		for _, l := range e.Locations {
+			k.location(l)
+		}
+		if end := k.end1(e.Partition); len(e.Locations) > 0 && e.HighWatermark != end {
+			k.w.violated("I1: %s ends at %d, the event says %d", e.Partition, end, e.HighWatermark)
+		}
+	}
+}
+
+// end1 is where the next placement of a partition must begin.
+func (k *checks) end1(p topic.Partition) topic.Offset {
+	if log := k.log[p]; len(log) > 0 {
+		last := log[len(log)-1]
+		return last.base + topic.Offset(last.records)
+	}
+	return 0
+}
+
+// location checks one placement against the object that it names.
+func (k *checks) location(l segment.Location) {
+	if want := k.end1(l.Partition); l.Base != want {
+		k.w.violated("I1: a placement of %s begins at %d, the last one ended at %d", l.Partition, l.Base, want)
+		return
+	}
+	object, there := k.w.bucket.objects[segment.Key(clusterName, l.Object)]
+	if !there {
+		k.w.violated("I3: %s is placed and its object is not stored", l.Object.ID)
+		return
+	}
+	base := l.Base
+	for rest := object[l.Position : l.Position+l.Length]; len(rest) > 0; {
+		b, more, err := record.Split(rest)
+		if err == nil {
+			err = record.Verify(b)
+		}
+		if err != nil {
+			k.w.violated("I3: bytes of %s at offset %d: %v", l.Object.ID, base, err)
+			return
+		}
+		k.batch(l, b, base)
+		base += topic.Offset(b.NumRecords())
+		rest = more
+	}
+	if base != l.End() {
+		k.w.violated("I1: %s holds records up to %d, placed up to %d", l.Object.ID, base, l.End())
+	}
+}
+
+// batch checks one placed batch against all that came before.
+func (k *checks) batch(l segment.Location, b record.Batch, base topic.Offset) {
+	name, id, err := nameOf(b)
+	if err != nil {
+		k.w.violated("offset %d: %v", base, err)
+		return
+	}
+	k.placed++
+	k.w.tell("placed %s at %s/%d (%s)", name, l.Object.ID, l.Partition.Index, fmt.Sprint(base))
+	if code, said := k.errored[name]; said {
+		k.w.violated("I11: %s is placed after it was answered with %d", name, code)
+	}
+	if at, twice := k.copies[name]; twice {
+		k.w.violated("I2: %s is placed at %d, and was placed at %d", name, base, at)
+	}
+	k.copies[name] = base
+	k.log[l.Partition] = append(k.log[l.Partition], placed{name, id, base, int(b.NumRecords())})
+	if b.ProducerID() >= 0 {
+		k.inOrder(lane{id.client, l.Partition.Index}, id, base)
+	}
+	k.batches[id] = base
+}
+
+// inOrder: an idempotent producer's batches are placed once, each after the one before it.
+func (k *checks) inOrder(at lane, id batchID, base topic.Offset) {
+	if old, twice := k.batches[id]; twice {
+		k.w.violated("I5 duplicate: batch %d of client %d is placed at %d, and was placed at %d", id.number, id.client, base, old)
+		return
+	}
+	sent := k.order[at]
+	i := slices.Index(sent, id.number)
+	if i > 0 {
+		if _, there := k.batches[batchID{id.client, sent[i-1]}]; !there {
+			k.w.violated("I5 gap: batch %d of client %d is placed, batch %d before it is not", id.number, id.client, sent[i-1])
+		}
+	}
+}
+
+// sent notes the order in which a client first sent the batches of a partition.
+func (k *checks) sent(c *copyOf) {
+	at := lane{c.batch.client, c.partition}
+	if !slices.Contains(k.order[at], c.batch.number) {
+		k.order[at] = append(k.order[at], c.batch.number)
+	}
+}
+
+// answered looks at what an agent says of a copy.
+func (k *checks) answered(c *copyOf, a produce.Answer) {
+	if a.Code == 0 || a.Code == codeDuplicate {
+		k.acknowledged(c, a)
+		return
+	}
+	if at, there := k.copies[c.String()]; there {
+		k.w.violated("I11: %s is answered with %d, and lies at %d", c, a.Code, at)
+	}
+	k.errored[c.String()] = a.Code
+}
+
+func (k *checks) acknowledged(c *copyOf, a produce.Answer) {
+	base, there := k.batches[c.batch]
+	if c.producer < 0 {
+		base, there = k.copies[c.String()] // a plain batch may lie there in several copies
+	}
+	switch {
+	case !there:
+		k.w.violated("I3: %s is acknowledged and placed nowhere", c)
+	case a.Code == 0 && a.Offset != base:
+		k.w.violated("I3: %s is acknowledged at %d and lies at %d", c, a.Offset, base)
+	}
+	k.acked[c.batch] = base
+}
+
+// end reads everything back and looks for what was acknowledged.
+func (k *checks) end() {
+	found := map[batchID]int{}
+	for _, p := range slices.SortedFunc(maps.Keys(k.log), topic.Partition.Compare) {
+		k.readBack(p, found)
+	}
+	for id := range k.acked {
+		if found[id] == 0 {
+			k.w.violated("I3: batch %d of client %d was acknowledged and cannot be read", id.number, id.client)
+		}
+	}
+	k.w.control.checkReplay()
+}
+
+// readBack follows the plans of the index over a whole partition.
+func (k *checks) readBack(p topic.Partition, found map[batchID]int) {
+	logged := k.log[p]
+	for at, end := topic.Offset(0), k.end1(p); at < end; {
+		plan := k.w.control.state.Plan(p, at, 1<<20)
+		if plan.Code != 0 || plan.HighWatermark != end || len(plan.Locations) == 0 {
+			k.w.violated("I9: plan of %s at %d of %d: code %d, high watermark %d, %d locations", p, at, end, plan.Code, plan.HighWatermark, len(plan.Locations))
+			return
+		}
+		for _, l := range plan.Locations {
+			if l.Base > at {
+				k.w.violated("I9: plan of %s skips from %d to %d", p, at, l.Base)
+				return
+			}
+			at = l.End()
+			object := k.w.bucket.objects[segment.Key(clusterName, l.Object)]
+			for rest := object[l.Position : l.Position+l.Length]; len(rest) > 0; {
+				b, more, err := record.Split(rest)
+				if err != nil {
+					k.w.violated("I9: bytes of %s: %v", l.Object.ID, err)
+					return
+				}
+				name, id, err := nameOf(b)
+				if err != nil || len(logged) == 0 || logged[0].copy != name {
+					k.w.violated("I9: %s reads %q where the log has something else (%v)", p, name, err)
+					return
+				}
+				logged = logged[1:]
+				found[id]++
+				rest = more
+			}
+		}
+	}
+}
+
+// nameOf reads the name that a copy's records carry.
+func nameOf(b record.Batch) (string, batchID, error) {
+	body := string(b[record.HeaderSize:])
+	i := strings.IndexByte(body, 'c')
+	if i < 0 {
+		return "", batchID{}, fmt.Errorf("a batch of nobody")
+	}
+	var id batchID
+	var try int
+	if _, err := fmt.Sscanf(body[i:], "c%d/b%d/t%d", &id.client, &id.number, &try); err != nil {
+		return "", batchID{}, fmt.Errorf("a batch of nobody: %w", err)
+	}
+	return fmt.Sprintf("c%d/b%d/t%d", id.client, id.number, try), id, nil
+}

@@ -1,0 +1,261 @@
+package sim
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	state "github.com/isthmusdata/isthmus/control"
+	"github.com/isthmusdata/isthmus/control/controlpb"
+	"github.com/isthmusdata/isthmus/internal/segment"
+	"github.com/isthmusdata/isthmus/internal/topic"
+)
+
+const (
+	clusterName = "sim"
+	shareName   = "default"
+	groupName   = "prod"
+)
+
+// simTopic is the one topic of a run.
+var simTopic = topic.ID{0xA: 7}
+
+// control is one control node: the real State over a log that survives crashes, except for what
+// was not stored yet.
+type control struct {
+	w       *World
+	limits  state.Limits
+	up      bool
+	life    int // rises at every crash: what an earlier life began is void
+	term    uint64
+	state   *state.State
+	stored  [][]byte // the log
+	applied int
+	pending []*proposal
+	freeAt  time.Duration // when the disk has written what it was given
+	leases  map[uint64]time.Duration
+	grants  int
+}
+
+type proposal struct {
+	encoded []byte
+	done    func(state.Result)
+}
+
+func newControl(w *World, partitions int) *control {
+	limits := state.Defaults()
+	limits.Meta = state.Meta{Cluster: clusterName, ClusterID: "sim-cluster", Incarnation: 1}
+	n := &control{w: w, limits: limits, state: state.NewState(limits), leases: map[uint64]time.Duration{}}
+	for _, c := range []*controlpb.Command{
+		{Op: &controlpb.Command_CreateShare{CreateShare: &controlpb.CreateShareCommand{Share: &controlpb.Share{Name: shareName, Bucket: "mem://sim"}}}},
+		{Op: &controlpb.Command_CreateTopic{CreateTopic: &controlpb.CreateTopicCommand{
+			Name: "events", Id: simTopic[:], Partitions: int32(partitions), Share: shareName,
+		}}},
+	} {
+		c.Time = epoch
+		n.store(n.encode(c))
+	}
+	return n
+}
+
+// start begins a term on what the log holds.
+func (n *control) start() {
+	n.up = true
+	n.term++
+	n.leases = map[uint64]time.Duration{}
+	n.state = state.NewState(n.limits)
+	done := n.applied
+	n.applied = 0
+	for n.applied < len(n.stored) {
+		command := n.decode(n.stored[n.applied])
+		result := n.state.Apply(command)
+		if n.applied++; n.applied > done {
+			n.w.checks.applied(command, result) // stored before the crash, applied after it
+		}
+	}
+	n.w.tell("control plane starts term %d with %d commands", n.term, len(n.stored))
+	n.propose(&controlpb.Command{Op: &controlpb.Command_Elect{Elect: &controlpb.ElectCommand{Term: n.term, Limits: n.limits.Proto()}}}, func(state.Result) {
+		n.state.EachSession(func(s state.Session) bool {
+			if !s.Ended {
+				n.leases[s.ID] = n.w.now + n.limits.Lease
+			}
+			return true
+		})
+	})
+	n.watchLeases(n.life)
+}
+
+// crash loses what was not stored. Of what was on its way to the disk a part may have arrived.
+func (n *control) crash() {
+	if !n.up {
+		return
+	}
+	n.w.tell("fault: control plane crashes with %d commands under way", len(n.pending))
+	n.checkReplay()
+	arrived := 0
+	if len(n.pending) > 0 {
+		arrived = n.w.rng.IntN(len(n.pending) + 1)
+	}
+	for _, p := range n.pending[:arrived] {
+		n.store(p.encoded)
+	}
+	n.up, n.pending, n.freeAt = false, nil, 0
+	n.life++
+	for _, a := range n.w.agents {
+		a.breakStream()
+	}
+	n.w.after(n.w.between(time.Second, 12*time.Second), "control plane returns", n.start)
+}
+
+// checkReplay compares the live state with one rebuilt from the log (I4).
+func (n *control) checkReplay() {
+	again := state.NewState(n.limits)
+	for _, entry := range n.stored[:n.applied] {
+		again.Apply(n.decode(entry))
+	}
+	if live, replayed := snapshot(n.state), snapshot(again); !bytes.Equal(live, replayed) {
+		n.w.violated("I4: replaying %d commands gives another state (%d and %d bytes)", n.applied, len(live), len(replayed))
+	}
+}
+
+func snapshot(s *state.State) []byte {
+	var b bytes.Buffer
+	if _, err := s.Snapshot().WriteTo(&b); err != nil {
+		panic(fmt.Sprintf("write a snapshot to memory: %v", err))
+	}
+	return b.Bytes()
+}
+
+func (n *control) digest() string {
+	sum := sha256.Sum256(snapshot(n.state))
+	return hex.EncodeToString(sum[:8])
+}
+
+// propose stores a command, applies it, and then says what came of it, if the node lives so long.
+func (n *control) propose(c *controlpb.Command, done func(state.Result)) {
+	if !n.up {
+		return
+	}
+	c.Time = max(n.state.Time(), n.w.unix())
+	p := &proposal{encoded: n.encode(c), done: done}
+	n.pending = append(n.pending, p)
+	n.freeAt = max(n.freeAt, n.w.now) + n.w.between(time.Millisecond, 8*time.Millisecond)
+	life := n.life
+	n.w.after(n.freeAt-n.w.now, "command stored", func() {
+		if n.life == life {
+			n.commit(p)
+		}
+	})
+}
+
+func (n *control) commit(p *proposal) {
+	n.pending = slices.DeleteFunc(n.pending, func(q *proposal) bool { return q == p })
+	n.store(p.encoded)
+	command := n.decode(p.encoded)
+	result := n.state.Apply(command)
+	n.applied++
+	n.w.checks.applied(command, result)
+	p.done(result)
+}
+
+func (n *control) store(entry []byte) { n.stored = append(n.stored, entry) }
+
+// encode makes commands what they are in a real log: bytes, so that nothing is shared by accident.
+func (n *control) encode(c *controlpb.Command) []byte {
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(c)
+	if err != nil {
+		panic(fmt.Sprintf("encode a command: %v", err))
+	}
+	return b
+}
+
+func (n *control) decode(b []byte) *controlpb.Command {
+	c := &controlpb.Command{}
+	if err := proto.Unmarshal(b, c); err != nil {
+		panic(fmt.Sprintf("decode a command: %v", err))
+	}
+	return c
+}
+
+// login gives an agent a session.
+func (n *control) login(agent string, done func(session uint64)) {
+	n.grants++
+	c := &controlpb.LoginCommand{
+		Request:   &controlpb.LoginRequest{Agent: agent, Group: groupName, Roles: []string{"produce"}},
+		GossipKey: make([]byte, 32),
+	}
+	n.propose(&controlpb.Command{Op: &controlpb.Command_Login{Login: c}}, func(r state.Result) {
+		if r.Login == nil {
+			n.w.violated("login of %s is refused with %d", agent, r.Code)
+			return
+		}
+		n.leases[r.Login.GetSession()] = n.w.now + n.limits.Lease
+		done(r.Login.GetSession())
+	})
+}
+
+func (n *control) heartbeat(session uint64) (ended bool) {
+	if s, ok := n.state.Session(session); !ok || !!s.Ended {
+		return true
+	}
+	n.leases[session] = n.w.now + n.limits.Lease
+	return false
+}
+
+func (n *control) endSession(session uint64, done func()) {
+	c := &controlpb.EndSessionRequest{Session: session}
+	n.propose(&controlpb.Command{Op: &controlpb.Command_EndSession{EndSession: c}}, func(state.Result) { done() })
+}
+
+// watchLeases ends sessions that have not been heard of, on the leader's monotonic clock.
+func (n *control) watchLeases(life int) {
+	n.w.after(time.Second, "leases", func() {
+		if n.life != life {
+			return
+		}
+		var lapsed []uint64
+		for session, until := range n.leases {
+			if n.w.now >= until {
+				lapsed = append(lapsed, session)
+			}
+		}
+		slices.Sort(lapsed)
+		for _, session := range lapsed {
+			delete(n.leases, session)
+			n.w.tell("control plane ends session %d: its lease has lapsed", session)
+			n.endSession(session, func() {})
+		}
+		n.propose(&controlpb.Command{Op: &controlpb.Command_Tick{Tick: &controlpb.TickCommand{}}}, func(state.Result) {})
+		n.watchLeases(life)
+	})
+}
+
+// initProducer mints a producer id.
+func (n *control) initProducer(done func(id int64)) {
+	c := &controlpb.InitProducerCommand{ProducerId: -1, Epoch: -1}
+	n.propose(&controlpb.Command{Op: &controlpb.Command_InitProducer{InitProducer: c}}, func(r state.Result) {
+		if r.Code == 0 {
+			done(r.ProducerID)
+		}
+	})
+}
+
+// order asks for the places of a segment.
+func (n *control) order(c *segment.Commit, done func(segment.Reply)) {
+	r := &controlpb.CommitRequest{
+		Session: c.Session, Share: c.Share, Sequence: c.Sequence, After: c.After, Abandoned: c.Abandoned,
+		Nonce: c.Nonce[:], Acked: c.Acked,
+	}
+	for _, l := range c.Losers {
+		r.Losers = append(r.Losers, slices.Clone(l[:]))
+	}
+	if !c.Empty() {
+		r.Manifest = segment.AppendManifest(nil, &c.Manifest)
+	}
+	n.propose(&controlpb.Command{Op: &controlpb.Command_Commit{Commit: r}}, func(r state.Result) { done(r.Reply) })
+}

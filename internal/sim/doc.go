@@ -1,0 +1,19 @@
+// Package sim runs isthmus's own decisions (the sequencer's State, the producing agents' Writer) in
+// virtual time under one seed: clients with the retry rules of real libraries, a network that
+// loses and repeats, a bucket whose uploads fail, come late or stay unknown, agents and a control
+// plane that crash, and checks the invariants after every step:
+//
+//	I1  a placement begins where the last one of its partition ended
+//	I2  a copy of a batch is placed once, and only of an object that is stored
+//	I3  what is acknowledged is stored in the bucket and in the log
+//	I4  replaying the log rebuilds the state byte for byte
+//	I5  an idempotent producer's batches are placed once, in order, without a gap
+//	I11 a copy answered with an error is never placed later
+//
+// One seed replays one run exactly: every choice comes from its random source, and every event
+// from one queue. A violation prints the seed and the events that led to it.
+//
+// Nothing here is a model of isthmus; the clients, the network, the bucket and the log are models of
+// the world around it. It grows by adding to that world: an actor is a struct with methods that
+// schedule events.
+package sim

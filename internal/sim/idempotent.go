@@ -1,0 +1,406 @@
+package sim
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/isthmusdata/isthmus/produce"
+)
+
+// Kafka's error codes that clients tell apart.
+const (
+	codeOutOfOrder   int16 = 45 // OUT_OF_ORDER_SEQUENCE_NUMBER
+	codeDuplicate    int16 = 46 // DUPLICATE_SEQUENCE_NUMBER
+	codeInvalidEpoch int16 = 47 // INVALID_PRODUCER_EPOCH
+	codeUnknownID    int16 = 59 // UNKNOWN_PRODUCER_ID
+)
+
+// profile is the client library whose retry rules a producer follows.
+type profile int
+
+const (
+	// java: TransactionManager.canRetry and handleFailedBatch of kafka-clients.
+	java profile = iota
+	// librdkafka: rd_kafka_handle_Produce_error of the idempotent producer.
+	librdkafka
+	// franz: the sink of franz-go's kgo.
+	franz
+)
+
+func (p profile) String() string { return [...]string{"java", "librdkafka", "franz-go"}[p] }
+
+const maxInFlight = 5
+
+// idempotent is one idempotent producer: a stream of batches for each partition.
+type idempotent struct {
+	w       *World
+	index   int
+	profile profile
+	id      int64
+	streams []*stream5
+}
+
+func newIdempotent(w *World, index int, p profile, partitions, batches int) *idempotent {
+	c := &idempotent{w: w, index: index, profile: p, id: -1}
+	for i := range partitions {
+		c.streams = append(c.streams, newStream5(c, int32(i), batches))
+	}
+	return c
+}
+
+// run asks for a producer id until there is one, and then produces.
+func (c *idempotent) run() {
+	if c.id >= 0 {
+		for _, s := range c.streams {
+			s.pump()
+		}
+		return
+	}
+	c.w.control.initProducer(func(id int64) {
+		if c.id < 0 {
+			c.id = id
+		}
+	})
+	c.w.after(100*time.Millisecond, "init producer", c.run)
+}
+
+func (c *idempotent) move() {
+	for _, s := range c.streams {
+		s.leader = c.w.rng.IntN(len(c.w.agents))
+	}
+}
+
+func (c *idempotent) done() bool {
+	for _, s := range c.streams {
+		if !s.done() {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *idempotent) describe() string {
+	var all []string
+	for _, s := range c.streams {
+		if !s.done() {
+			all = append(all, s.describe())
+		}
+	}
+	return fmt.Sprintf("client %d (%s): %s", c.index, c.profile, strings.Join(all, ", "))
+}
+
+// status is where a batch stands at its producer.
+type status int
+
+const (
+	unsent status = iota
+	flying
+	queued // to be sent again
+	acknowledged
+)
+
+// outgoing is one batch of a stream.
+type outgoing struct {
+	number   int
+	records  int
+	status   status
+	try      int
+	sequence int32
+	epoch    int16
+	restart  bool // renumbered by an epoch bump
+	retried  bool // a retriable error was seen, or its connection broke
+	on       *conn
+}
+
+func (b *outgoing) last() int32 { return b.sequence + int32(b.records) - 1 }
+
+// stream5 is one producer's batches of one partition, up to five of them in flight. Delivery
+// timeouts are left out: a batch is tried until it is acknowledged.
+type stream5 struct {
+	c         *idempotent
+	partition int32
+	leader    int // agent that the metadata names
+	conns     map[int]*conn
+	batches   []*outgoing
+	epoch     int16
+	next      int32 // sequence of the next new batch
+	lastAcked int32
+	nextErr   int32 // librdkafka: the sequence expected to fail or succeed next
+	drain     int   // 1: nothing is sent until all in flight are answered; 2: then the epoch is bumped
+	waitUntil time.Duration
+	fatal     int16
+	pumping   bool
+}
+
+func newStream5(c *idempotent, partition int32, batches int) *stream5 {
+	s := &stream5{c: c, partition: partition, conns: map[int]*conn{}, lastAcked: -1}
+	for i := range batches {
+		s.batches = append(s.batches, &outgoing{number: int(partition)*1000 + i, records: 1 + i%3})
+	}
+	return s
+}
+
+func (s *stream5) done() bool {
+	for _, b := range s.batches {
+		if b.status != acknowledged {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *stream5) describe() string {
+	counts := [4]int{}
+	for _, b := range s.batches {
+		counts[b.status]++
+	}
+	return fmt.Sprintf("partition %d: %d unsent, %d in flight, %d queued, epoch %d, next %d", s.partition, counts[unsent], counts[flying], counts[queued], s.epoch, s.next)
+}
+
+// pump sends what may be sent, and comes back.
+func (s *stream5) pump() {
+	if s.done() || s.pumping {
+		return
+	}
+	if s.c.w.chance(0.04) {
+		s.leader = s.c.w.rng.IntN(len(s.c.w.agents)) // the metadata was refreshed
+	}
+	if s.c.w.now >= s.waitUntil {
+		for range 1 + s.c.w.rng.IntN(2) {
+			if b := s.sendable(); b == nil || !s.send(b) {
+				break
+			}
+		}
+	}
+	s.pumping = true
+	s.c.w.after(s.rhythm(), "pump", func() {
+		s.pumping = false
+		s.pump()
+	})
+}
+
+// rhythm is how an application sends: in bursts whose batches spread over several flushes, so
+// that those in flight may lie at two agents when the leader moves, and with pauses between.
+func (s *stream5) rhythm() time.Duration {
+	if s.c.w.rng.IntN(12) == 0 {
+		return s.c.w.between(200*time.Millisecond, 3*time.Second)
+	}
+	return s.c.w.between(5*time.Millisecond, 120*time.Millisecond)
+}
+
+// sendable is the batch that the library's rules let go next, or nil.
+func (s *stream5) sendable() *outgoing {
+	var firstQueued, firstUnsent, lowest *outgoing
+	inFlight, elsewhere, flyingAfter := 0, false, false
+	for _, b := range s.batches {
+		switch b.status {
+		case flying:
+			inFlight++
+			elsewhere = elsewhere || b.on != s.conns[s.leader]
+			flyingAfter = flyingAfter || firstQueued != nil
+		case queued:
+			if firstQueued == nil {
+				firstQueued = b
+			}
+		case unsent:
+			if firstUnsent == nil {
+				firstUnsent = b
+			}
+		}
+		if lowest == nil && (b.status == flying || b.status == queued) {
+			lowest = b
+		}
+	}
+	if inFlight >= maxInFlight {
+		return nil
+	}
+	switch s.c.profile {
+	case java:
+		// A batch that is tried again waits until it is the first of those in flight, and holds up new ones.
+		if firstQueued != nil {
+			if firstQueued == lowest {
+				return firstQueued
+			}
+			return nil
+		}
+	case librdkafka:
+		if s.drain != 0 && inFlight > 0 {
+			return nil
+		}
+	case franz:
+		// Tried again in order, after a drain; and only one broker has batches of a partition.
+		if s.drain != 0 && inFlight > 0 || elsewhere || firstQueued != nil && flyingAfter {
+			return nil
+		}
+	}
+	if firstQueued != nil {
+		return firstQueued
+	}
+	return firstUnsent
+}
+
+func (s *stream5) send(b *outgoing) bool {
+	a := s.c.w.agents[s.leader]
+	if !a.up {
+		s.leader = s.c.w.rng.IntN(len(s.c.w.agents))
+		return false
+	}
+	c := s.conns[s.leader]
+	if c == nil {
+		c = dial(a, s.received, s.lost)
+		s.conns[s.leader] = c
+	}
+	if b.status == unsent {
+		b.sequence, b.epoch = s.next, s.epoch
+		s.next += int32(b.records)
+	}
+	b.status, b.on = flying, c
+	b.try++
+	x := &copyOf{
+		batch: batchID{s.c.index, b.number}, try: b.try, partition: s.partition,
+		producer: s.c.id, epoch: b.epoch, sequence: b.sequence, records: b.records,
+	}
+	s.c.w.checks.sent(x)
+	s.c.w.tell("client %d (%s) sends %s epoch %d seq %d-%d to %s", s.c.index, s.c.profile, x, b.epoch, b.sequence, b.last(), a.name)
+	c.send(x)
+	return true
+}
+
+func (s *stream5) find(number int) *outgoing {
+	for _, b := range s.batches {
+		if b.number == number {
+			return b
+		}
+	}
+	return nil
+}
+
+// lost: the connection broke. Its batches may have been stored.
+func (s *stream5) lost(c *conn) {
+	for at, known := range s.conns {
+		if known == c {
+			delete(s.conns, at)
+		}
+	}
+	for _, b := range s.batches {
+		if b.status != flying || b.on != c {
+			continue
+		}
+		b.status = queued
+		switch s.c.profile {
+		case franz:
+			s.drain = max(s.drain, 1)
+		case librdkafka:
+			b.retried = true
+			s.nextErr = max(s.nextErr, b.last()+1)
+			s.lastAcked = max(s.lastAcked, b.last()) // possibly persisted
+			s.drain = max(s.drain, 1)
+		}
+	}
+	s.leader = s.c.w.rng.IntN(len(s.c.w.agents))
+	s.settle()
+	s.pump()
+}
+
+// received: an answer has come.
+func (s *stream5) received(x *copyOf, a produce.Answer) {
+	b := s.find(x.batch.number)
+	if b == nil || b.status != flying || b.try != x.try {
+		return
+	}
+	ok := a.Code == 0 || a.Code == codeDuplicate
+	if s.c.profile == franz && b != s.lowest() {
+		// An answer out of order is not believed: the batch is tried again.
+		b.status = queued
+		s.settle()
+		return
+	}
+	if ok {
+		b.status = acknowledged
+		s.lastAcked = max(s.lastAcked, b.last())
+		s.nextErr = max(s.nextErr, b.last()+1)
+	} else {
+		s.refused(b, a.Code)
+	}
+	s.settle()
+	s.pump()
+}
+
+func (s *stream5) lowest() *outgoing {
+	for _, b := range s.batches {
+		if b.status == flying || b.status == queued {
+			return b
+		}
+	}
+	return nil
+}
+
+// refused follows the library's rules for an error.
+func (s *stream5) refused(b *outgoing, code int16) {
+	b.status = queued
+	s.waitUntil = s.c.w.now + 100*time.Millisecond
+	wasNext := s.nextErr == b.sequence
+	s.nextErr = max(s.nextErr, b.last()+1)
+	head := b.sequence == s.lastAcked+1
+	retriable := code != codeOutOfOrder && code != codeInvalidEpoch && code != codeUnknownID
+	b.retried = b.retried || retriable
+	switch s.c.profile {
+	case java:
+		switch {
+		case code == codeOutOfOrder && !b.restart && head, code == codeUnknownID && !b.restart:
+			s.bump()
+		case code == codeInvalidEpoch:
+			s.die(b, code)
+		}
+	case librdkafka:
+		s.drain = max(s.drain, 1)
+		switch {
+		case code == codeOutOfOrder && (head || b.sequence <= s.lastAcked), code == codeInvalidEpoch,
+			code == codeUnknownID && (b.retried || !wasNext):
+			s.die(b, code)
+		case !retriable:
+			s.drain = 2
+		}
+	case franz:
+		s.drain = max(s.drain, 1)
+		if !retriable {
+			s.drain = 2
+		}
+	}
+}
+
+// die: the library gives the application a fatal error. In peace none may come.
+func (s *stream5) die(b *outgoing, code int16) {
+	s.fatal = code
+	s.c.w.violated("client %d (%s) dies: batch %d of partition %d is answered with %d", s.c.index, s.c.profile, b.number, s.partition, code)
+}
+
+// bump raises the epoch and numbers the unacknowledged batches from 0.
+func (s *stream5) bump() {
+	for _, other := range s.c.streams {
+		s.epoch = max(s.epoch, other.epoch)
+	}
+	s.epoch++
+	s.lastAcked, s.nextErr, s.next = -1, 0, 0
+	for _, b := range s.batches {
+		if b.status == flying || b.status == queued {
+			b.sequence, b.epoch, b.restart = s.next, s.epoch, true
+			s.next += int32(b.records)
+		}
+	}
+	s.c.w.tell("client %d (%s) bumps partition %d to epoch %d", s.c.index, s.c.profile, s.partition, s.epoch)
+}
+
+// settle ends a drain when nothing is in flight.
+func (s *stream5) settle() {
+	for _, b := range s.batches {
+		if b.status == flying {
+			return
+		}
+	}
+	if s.drain == 2 {
+		s.bump()
+	}
+	s.drain = 0
+}

@@ -1,0 +1,214 @@
+package sim
+
+import (
+	"container/heap"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+)
+
+// epoch is the wall clock's reading at virtual time 0, in Unix milliseconds.
+const epoch int64 = 1_700_000_000_000
+
+// World is one run.
+type World struct {
+	rng     *rand.Rand
+	now     time.Duration
+	queue   events
+	number  uint64
+	steps   int
+	quiet   bool // no more faults: everything is to end well
+	trace   []string
+	broken  string // the first violation
+	control *control
+	bucket  *bucket
+	agents  []*agent
+	clients []client
+	checks  *checks
+}
+
+// client is a producer of either kind.
+type client interface {
+	run()
+	done() bool
+	describe() string
+}
+
+// Options shape a run.
+type Options struct {
+	Agents     int
+	Partitions int
+	Batches    int           // of each producer and partition
+	Faults     time.Duration // how long faults happen
+	Settle     time.Duration // how long all may take to end well afterwards
+}
+
+// Defaults is a run of a few virtual minutes.
+func Defaults() Options {
+	return Options{Agents: 2, Partitions: 2, Batches: 150, Faults: 60 * time.Second, Settle: 10 * time.Minute}
+}
+
+// Outcome is what a run came to.
+type Outcome struct {
+	Violation string // empty: none
+	Trace     []string
+	Steps     int
+	Placed    int
+	Digest    string // of the state at the end: the same for the same seed
+}
+
+// String tells a violation and the last events before it.
+func (o Outcome) String() string {
+	return o.Violation + "\n" + strings.Join(o.Trace, "\n")
+}
+
+// Run plays one seed to its end, or to the first violation.
+func Run(seed uint64, o Options) Outcome {
+	w := newWorld(rand.New(rand.NewPCG(seed, 0x15740105)), o)
+	w.after(0, "begin", w.begin)
+	w.play(o.Faults)
+	w.quiet = true
+	w.calm()
+	for end := w.now + o.Settle; w.broken == "" && w.now < end && !w.finished(); {
+		if !w.step() {
+			break
+		}
+	}
+	if w.broken == "" && !w.finished() {
+		w.violated("liveness: not all producers ended well: %s", w.unfinished())
+	}
+	if w.broken == "" {
+		w.checks.end()
+	}
+	return Outcome{Violation: w.broken, Trace: w.trace, Steps: w.steps, Placed: w.checks.placed, Digest: w.control.digest()}
+}
+
+func newWorld(rng *rand.Rand, o Options) *World {
+	w := &World{rng: rng}
+	w.checks = newChecks(w)
+	w.bucket = &bucket{w: w, objects: map[string][]byte{}}
+	w.control = newControl(w, o.Partitions)
+	for i := range o.Agents {
+		w.agents = append(w.agents, newAgent(w, fmt.Sprintf("agent-%c", 'A'+i)))
+	}
+	for _, p := range []profile{java, librdkafka, franz} {
+		w.clients = append(w.clients, newIdempotent(w, len(w.clients), p, o.Partitions, o.Batches))
+	}
+	w.clients = append(w.clients, newPlain(w, len(w.clients), o.Partitions, o.Batches))
+	return w
+}
+
+// begin starts the actors, the control plane first, and the weather.
+func (w *World) begin() {
+	w.control.start()
+	for _, a := range w.agents {
+		a.start()
+	}
+	for _, c := range w.clients {
+		c.run()
+	}
+	w.nextFault()
+}
+
+// play runs events up to a time.
+func (w *World) play(until time.Duration) {
+	for w.broken == "" && w.now < until && w.step() {
+	}
+}
+
+// step runs the next event.
+func (w *World) step() bool {
+	if len(w.queue) == 0 {
+		return false
+	}
+	e := heap.Pop(&w.queue).(*event)
+	w.now = e.at
+	w.steps++
+	e.do()
+	return true
+}
+
+func (w *World) finished() bool {
+	for _, c := range w.clients {
+		if !c.done() {
+			return false
+		}
+	}
+	return true
+}
+
+func (w *World) unfinished() string {
+	var all []string
+	for _, c := range w.clients {
+		if !c.done() {
+			all = append(all, c.describe())
+		}
+	}
+	return strings.Join(all, "; ")
+}
+
+// after schedules an event. Events of one moment happen in the order in which they were scheduled.
+func (w *World) after(d time.Duration, what string, do func()) {
+	w.number++
+	heap.Push(&w.queue, &event{at: w.now + max(d, 0), number: w.number, what: what, do: do})
+}
+
+// tell adds a line to the trace; the last lines are kept.
+func (w *World) tell(format string, args ...any) {
+	w.trace = append(w.trace, fmt.Sprintf("%9.3fs ", w.now.Seconds())+fmt.Sprintf(format, args...))
+	if len(w.trace) > 400 {
+		w.trace = w.trace[len(w.trace)-200:]
+	}
+}
+
+// violated notes the first violation; the run ends after this step.
+func (w *World) violated(format string, args ...any) {
+	if w.broken == "" {
+		w.broken = fmt.Sprintf(format, args...)
+		w.tell("VIOLATION %s", w.broken)
+	}
+}
+
+// unix is the wall clock in milliseconds.
+func (w *World) unix() int64 { return epoch + w.now.Milliseconds() }
+
+// chance is true with probability p, and never in quiet times.
+func (w *World) chance(p float64) bool { return !w.quiet && w.rng.Float64() < p }
+
+// between draws a duration.
+func (w *World) between(low, high time.Duration) time.Duration {
+	return low + time.Duration(w.rng.Int64N(int64(high-low)+1))
+}
+
+// event is something that will happen.
+type event struct {
+	at     time.Duration
+	number uint64
+	what   string
+	do     func()
+}
+
+// events is a heap by time, then by order of scheduling.
+type events []*event
+
+func (e events) Len() int { return len(e) }
+func (e events) Less(i, j int) bool {
+	if e[i].at != e[j].at {
+		return e[i].at < e[j].at
+	}
+	return e[i].number < e[j].number
+}
+func (e events) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
+
+// Push implements heap.Interface.
+func (e *events) Push(x any) { *e = append(*e, x.(*event)) }
+
+// Pop implements heap.Interface.
+func (e *events) Pop() any {
+	old := *e
+	last := old[len(old)-1]
+	old[len(old)-1] = nil
+	*e = old[:len(old)-1]
+	return last
+}
