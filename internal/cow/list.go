@@ -112,6 +112,9 @@ type ListView[T any, P Linked[T]] struct {
 // Len is the number of values in the row.
 func (v *ListView[T, P]) Len() int { return v.n }
 
+// At points at a value for reading.
+func (v *ListView[T, P]) At(i uint32) *T { return v.view.At(i) }
+
 // Each calls f for every value from the front of the row.
 func (v *ListView[T, P]) Each(f func(*T)) {
 	for i := v.head; i != None; {
