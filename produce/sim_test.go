@@ -20,6 +20,7 @@ import (
 //	I2   a sequence is placed once
 //	I3   what is placed has an object, under the nonce that the commit names
 //	I5   the batches of a lane are placed once and in order, whoever sends them again
+//	I8   what the agent acknowledges it has passed on, and what it commits is its own object
 //	I11  a copy of a batch that was answered with an error is never placed, before or later
 //	     and a copy answered with an offset lies there; each copy is answered once, and let go once
 //
@@ -65,7 +66,8 @@ type world struct {
 	lanes  [simLanes]*client
 	plain  *client
 	copies map[string]*copyOf // by the bytes of the batch
-	bucket map[segment.Nonce]*segment.Sealed
+	tried  map[segment.Nonce]bool
+	bucket map[segment.Nonce]*segment.Sealed // nil: an object of somebody else
 }
 
 type agent struct {
@@ -114,7 +116,7 @@ type client struct {
 }
 
 func newWorld(seed uint64) *world {
-	w := &world{rng: rand.New(rand.NewPCG(seed, 1)), copies: make(map[string]*copyOf), bucket: make(map[segment.Nonce]*segment.Sealed)}
+	w := &world{rng: rand.New(rand.NewPCG(seed, 1)), copies: make(map[string]*copyOf), bucket: make(map[segment.Nonce]*segment.Sealed), tried: make(map[segment.Nonce]bool)}
 	w.seq = &model{w: w, sessions: []*modelSession{nil}, ends: make(map[topic.Partition]topic.Offset)}
 	cfg := Default()
 	cfg.MaxUploads, cfg.MaxSegments = 4, 8
@@ -305,6 +307,10 @@ func (w *world) carry(a *agent) {
 		switch e.Kind {
 		case Upload:
 			w.log("agent %d: upload %s/%s as %s", a.id, e.Put.Object.Share, e.Put.Object.ID, nonceName(e.Put.Object.Nonce))
+			if n := e.Put.Object.Nonce; !w.tried[n] && w.chance(0.01) {
+				w.bucket[n] = nil // somebody else was there before the first try
+			}
+			w.tried[e.Put.Object.Nonce] = true
 			a.flights = append(a.flights, &flight{put: e.Put})
 		case CancelUpload:
 			for _, f := range a.flights {
@@ -389,8 +395,9 @@ func (w *world) land(a *agent) {
 	f := a.flights[i]
 	n := f.put.Object.Nonce
 	result := PutStored
+	_, exists := w.bucket[n]
 	switch {
-	case w.bucket[n] != nil:
+	case exists:
 		result = PutExists
 	case w.chance(0.1):
 		result = PutRetry
@@ -542,6 +549,7 @@ type modelShare struct {
 	last    uint64
 	acked   uint64
 	answers map[uint64][]segment.Answer // placed sequences
+	copies  map[uint64][]*copyOf        // in their rows
 }
 
 func (m *model) login() uint64 {
@@ -553,10 +561,10 @@ func (m *model) apply(c *segment.Commit) segment.Reply {
 	ss := m.sessions[c.Session]
 	sh := ss.shares[c.Share]
 	if sh == nil {
-		sh = &modelShare{answers: make(map[uint64][]segment.Answer)}
+		sh = &modelShare{answers: make(map[uint64][]segment.Answer), copies: make(map[uint64][]*copyOf)}
 		ss.shares[c.Share] = sh
 	}
-	sh.acked = max(sh.acked, c.Acked)
+	m.acknowledge(sh, c)
 	r := segment.Reply{Session: c.Session, Share: c.Share, Sequence: c.Sequence, Last: sh.last}
 	answers, placed := sh.answers[c.Sequence]
 	switch {
@@ -573,6 +581,19 @@ func (m *model) apply(c *segment.Commit) segment.Reply {
 		sh.last, r.Last = c.Sequence, c.Sequence
 	}
 	return r
+}
+
+func (m *model) acknowledge(sh *modelShare, c *segment.Commit) {
+	if c.Acked > sh.last {
+		m.w.fail("I8: session %d %s/%d acknowledges %d, the last is %d", c.Session, c.Share, c.Sequence, c.Acked, sh.last)
+	}
+	for ; sh.acked < c.Acked; sh.acked++ {
+		for _, one := range sh.copies[sh.acked+1] {
+			if one.answers == 0 {
+				m.w.fail("I8: session %d %s/%d acknowledges %d: %s is not answered", c.Session, c.Share, c.Sequence, c.Acked, one.name)
+			}
+		}
+	}
 }
 
 func namesAll(c *segment.Commit) bool {
@@ -597,25 +618,26 @@ func (m *model) place(c *segment.Commit, sh *modelShare) (answers []segment.Answ
 	}
 	body := slices.Concat(stored.Body...)
 	for _, row := range c.Manifest.Rows {
-		answers = append(answers, m.placeRow(row, body[row.Position:row.Position+row.Length]))
+		a, copies := m.placeRow(row, body[row.Position:row.Position+row.Length])
+		answers = append(answers, a)
+		sh.copies[c.Sequence] = append(sh.copies[c.Sequence], copies...)
 	}
 	sh.answers[c.Sequence] = answers
 	return answers
 }
 
-func (m *model) placeRow(row segment.Row, bytes []byte) segment.Answer {
+func (m *model) placeRow(row segment.Row, bytes []byte) (a segment.Answer, inRow []*copyOf) {
 	base := m.ends[row.Partition]
-	var inRow []*copyOf
 	for len(bytes) > 0 {
 		b, rest, err := record.Split(bytes)
 		if err != nil {
 			m.w.fail("row of %v: %v", row.Partition, err)
-			return segment.Answer{}
+			return a, nil
 		}
 		one := m.w.copies[string(b)]
 		if one == nil || one.client.part != row.Partition {
 			m.w.fail("row of %v holds bytes that nobody sent there", row.Partition)
-			return segment.Answer{}
+			return a, nil
 		}
 		inRow = append(inRow, one)
 		bytes = rest
@@ -623,10 +645,10 @@ func (m *model) placeRow(row segment.Row, bytes []byte) segment.Answer {
 	if cl := inRow[0].client; cl.id >= 0 {
 		n := inRow[0].number
 		if at, ok := cl.placedAt[n]; ok {
-			return segment.Answer{Verdict: segment.Duplicate, Offset: at}
+			return segment.Answer{Verdict: segment.Duplicate, Offset: at}, inRow
 		}
 		if _, ok := cl.placedAt[n-1]; !ok && n > 0 {
-			return segment.Answer{Verdict: segment.Refused, Code: 19, Offset: topic.NoOffset}
+			return segment.Answer{Verdict: segment.Refused, Code: 19, Offset: topic.NoOffset}, inRow
 		}
 	}
 	at := base
@@ -635,7 +657,7 @@ func (m *model) placeRow(row segment.Row, bytes []byte) segment.Answer {
 		at += 2
 	}
 	m.ends[row.Partition] = at
-	return segment.Answer{Verdict: segment.Placed, Offset: base}
+	return segment.Answer{Verdict: segment.Placed, Offset: base}, inRow
 }
 
 func (m *model) placed(c *copyOf, at topic.Offset) {
