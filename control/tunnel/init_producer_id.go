@@ -1,0 +1,57 @@
+package tunnel
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/isthmusdata/isthmus/control"
+	"github.com/isthmusdata/isthmus/control/controlpb"
+)
+
+// InitProducerId, key 22, versions 0 to 5.
+//
+// Without a transactional id: a new producer id with epoch 0, as Kafka gives it
+// whatever id and epoch the producer had before (v3+). It does not depend on the
+// role of the agent: an error here stops producers for good.
+//
+// Left out: transactional ids are answered 53; the answer has no room for the
+// reason, so it is logged.
+func initProducerIDAPI() api { return api{key: 22, min: 0, max: 5, serve: (*Tunnel).initProducerID} }
+
+func (t *Tunnel) initProducerID(ctx context.Context, c *call) (kmsg.Response, error) {
+	req := c.req.(*kmsg.InitProducerIDRequest)
+	resp := kmsg.NewPtrInitProducerIDResponse()
+	resp.ProducerID, resp.ProducerEpoch = -1, -1
+	if req.TransactionalID != nil {
+		resp.ErrorCode = codeTransactionalIDDenied
+		if *req.TransactionalID == "" {
+			resp.ErrorCode = codeInvalidRequest
+		}
+		t.log.Warn("transactions are not served yet: configure the producer without a transactional id",
+			"transactional_id", *req.TransactionalID, "client", c.from.GetClientId(), "host", c.from.GetClientHost())
+		return resp, nil
+	}
+	who, err := t.caller(ctx, c.from)
+	if err != nil {
+		return nil, err
+	}
+	if d := t.askCluster(who, c); d != nil {
+		resp.ErrorCode = d.code
+		return resp, nil
+	}
+	rs, err := t.propose(ctx, &controlpb.Command{Op: &controlpb.Command_InitProducer{
+		InitProducer: &controlpb.InitProducerCommand{ProducerId: -1},
+	}})
+	if err != nil {
+		return nil, err
+	}
+	fillProducer(resp, rs[0])
+	return resp, nil
+}
+
+func fillProducer(resp *kmsg.InitProducerIDResponse, r control.Result) {
+	if resp.ErrorCode = r.Code; r.Code == 0 {
+		resp.ProducerID, resp.ProducerEpoch = r.ProducerID, r.ProducerEpoch
+	}
+}
