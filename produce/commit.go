@@ -51,7 +51,7 @@ func (w *Writer) send(s *share, before []*sealedSegment, g *sealedSegment) {
 // sendAgain sends g's commit as it was, but for what has been acknowledged since.
 func (w *Writer) sendAgain(g *sealedSegment) {
 	c := *g.commit
-	c.Acked = g.share.acked
+	c.Acked = g.share.told
 	w.emitCommit(g.share, &c)
 }
 
@@ -79,11 +79,11 @@ func (w *Writer) acknowledge(s *share) {
 	if !w.mayAcknowledge(s) || w.now.At < s.idleSince+w.cfg.AckIdle {
 		return
 	}
-	w.emitCommit(s, &segment.Commit{Session: w.session.ID, Share: s.name, Sequence: s.lastSent, After: s.lastSent, Acked: s.acked})
+	w.emitCommit(s, &segment.Commit{Session: w.session.ID, Share: s.name, Sequence: s.lastSent, After: s.lastSent, Acked: s.told})
 }
 
 func (w *Writer) mayAcknowledge(s *share) bool {
-	return w.phase == live && w.streamUp && len(s.segs) == 0 && s.acked > s.ackSent
+	return w.phase == live && w.streamUp && len(s.segs) == 0 && s.told > s.ackSent
 }
 
 // Reply takes what the control plane says of a commit. While the session is asked about nothing
@@ -195,6 +195,9 @@ func (w *Writer) decided(g *sealedSegment) {
 		clear(s.segs[:n])
 		s.segs = s.segs[n:]
 		s.idleSince = w.now.At
+		if w.phase == live {
+			s.told = s.acked
+		}
 	}
 	w.flush(s)
 }

@@ -25,6 +25,9 @@ type share struct {
 	lastSent uint64
 	// acked is the highest sequence up to which everything is answered; it moves when segs[0] is done.
 	acked uint64
+	// told is what commits say of it: it stands still once the session is asked about, for what its
+	// end left unplaced was never answered by the control plane.
+	told uint64
 	// ackSent is the highest Acked that this stream was given; idleSince says when acked passed it.
 	ackSent   uint64
 	idleSince time.Duration
@@ -37,7 +40,7 @@ type share struct {
 
 // reset forgets everything that belongs to a session. The open segment does not.
 func (s *share) reset() {
-	s.segs, s.next, s.lastSent, s.acked, s.ackSent = nil, 1, 0, 0, 0
+	s.segs, s.next, s.lastSent, s.acked, s.told, s.ackSent = nil, 1, 0, 0, 0, 0
 	s.uploading, s.outOfOrder, s.resendAt = 0, 0, 0
 }
 
