@@ -21,7 +21,6 @@ type Claims interface {
 	objstore.Putter
 	objstore.Getter
 	Head(ctx context.Context, key string) (objstore.Info, error)
-	Delete(ctx context.Context, key string) error
 }
 
 // claimed is the JSON of <cluster>/meta/cluster.

@@ -2,13 +2,12 @@ package raft
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
+	"errors"
 	"fmt"
-	"hash/crc32"
-	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/isthmusdata/isthmus/internal/objstore"
 )
 
 // SecondClock tells the time of a clock that is not this machine's.
@@ -66,26 +65,12 @@ func judge(last, wall int64, jump time.Duration, second func() (time.Time, error
 	return wall, false, nil
 }
 
-// StoreClock asks the bucket's clock: the modification time of an object just written, which a
-// bucket of files takes from its file system and S3 from its servers. Prefix is <cluster>/meta/clock.
-func StoreClock(store Claims, prefix string, log *slog.Logger) SecondClock {
+// bucketClock asks the bucket for its time: S3's servers, or the file system of a bucket of files.
+func bucketClock(store any) SecondClock {
 	return func(ctx context.Context) (time.Time, error) {
-		var raw [12]byte
-		if _, err := rand.Read(raw[:]); err != nil {
-			return time.Time{}, fmt.Errorf("draw a name for a clock object: %w", err)
+		if c, ok := store.(objstore.Clocked); ok {
+			return c.Clock(ctx)
 		}
-		key := prefix + "/" + hex.EncodeToString(raw[:])
-		body := []byte("written to learn the time; may be deleted\n")
-		if err := store.PutNew(ctx, key, [][]byte{body}, crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli))); err != nil {
-			return time.Time{}, fmt.Errorf("write clock object %s: %w", key, err)
-		}
-		info, err := store.Head(ctx, key)
-		if gone := store.Delete(ctx, key); gone != nil {
-			log.Warn("clock object is left behind", "key", key, "error", gone)
-		}
-		if err != nil {
-			return time.Time{}, fmt.Errorf("read clock object %s: %w", key, err)
-		}
-		return info.Modified, nil
+		return time.Time{}, errors.New("the bucket has no clock")
 	}
 }

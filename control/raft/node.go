@@ -15,7 +15,6 @@ import (
 
 	"github.com/isthmusdata/isthmus/control"
 	"github.com/isthmusdata/isthmus/control/controlpb"
-	"github.com/isthmusdata/isthmus/internal/segment"
 )
 
 // Deps are what a node asks of its surroundings.
@@ -31,7 +30,7 @@ type Deps struct {
 	// Elected is called when the node leads and its term barrier is applied. It returns soon; ctx ends
 	// with the term.
 	Elected func(ctx context.Context)
-	// SecondClock confirms the wall clock at an election; nil asks the bucket's.
+	// SecondClock confirms the wall clock at an election; nil asks the Store, if it has a clock.
 	SecondClock SecondClock
 	// Wall is the wall clock; nil is time.Now.
 	Wall       func() time.Time
@@ -85,7 +84,7 @@ func Open(ctx context.Context, c Config, d Deps) (*Node, error) {
 		n.deps.Wall = time.Now
 	}
 	if n.deps.SecondClock == nil {
-		n.deps.SecondClock = StoreClock(d.Store, segment.MetaKey(d.Cluster, "clock"), d.Logger)
+		n.deps.SecondClock = bucketClock(d.Store)
 	}
 	if err := n.open(ctx); err != nil {
 		return nil, errors.Join(err, n.release())
