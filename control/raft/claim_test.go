@@ -224,10 +224,12 @@ func TestDamagedDataDirectory(t *testing.T) {
 		damage func(dir string) error
 		words  []string
 	}{
-		"log lost":        {func(dir string) error { return os.Remove(filepath.Join(dir, "log.db")) }, []string{"has lost its log"}},
-		"node.json lost":  {func(dir string) error { return os.Remove(filepath.Join(dir, "node.json")) }, []string{"no node.json"}},
-		"node.json torn":  {func(dir string) error { return os.WriteFile(filepath.Join(dir, "node.json"), []byte("{"), 0o600) }, []string{"node.json"}},
-		"later format":    {func(dir string) error { return os.WriteFile(filepath.Join(dir, "node.json"), []byte(`{"format":9}`), 0o600) }, []string{"format 9"}},
+		"log lost":       {func(dir string) error { return os.Remove(filepath.Join(dir, "log.db")) }, []string{"has lost its log"}},
+		"node.json lost": {func(dir string) error { return os.Remove(filepath.Join(dir, "node.json")) }, []string{"no node.json"}},
+		"node.json torn": {func(dir string) error { return os.WriteFile(filepath.Join(dir, "node.json"), []byte("{"), 0o600) }, []string{"node.json"}},
+		"later format": {func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "node.json"), []byte(`{"format":9}`), 0o600)
+		}, []string{"format 9"}},
 		"log overwritten": {func(dir string) error { return os.WriteFile(filepath.Join(dir, "log.db"), make([]byte, 1<<16), 0o600) }, []string{"log.db"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"time"
 
+	hraft "github.com/hashicorp/raft"
+
 	"github.com/isthmusdata/isthmus/control"
 )
 
@@ -35,6 +37,8 @@ type Config struct {
 	ClockJump time.Duration
 	// Limits bound the state; Open fills in their Meta. They are the cluster's once this node leads.
 	Limits control.Limits
+
+	wrapLog func(hraft.LogStore) hraft.LogStore // lets a test fill the disk
 }
 
 // Default returns the configuration of a single voter; Dir is the caller's.

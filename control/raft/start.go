@@ -49,6 +49,9 @@ func (n *Node) start() (err error) {
 		return err
 	}
 	logs := &logStore{LogStore: n.store, path: n.dir.logPath(), fail: n.Fail, m: n.m}
+	if n.config.wrapLog != nil {
+		logs.LogStore = n.config.wrapLog(n.store)
+	}
 	votes := newVoteStore(n.store, n.dir.logPath(), n.Fail)
 	address, transport := hraft.NewInmemTransport(hraft.ServerAddress(n.config.NodeID))
 	config := n.raftConfig()

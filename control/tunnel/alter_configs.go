@@ -49,7 +49,7 @@ func replaced(tp topic.Topic, configs []kmsg.AlterConfigsRequestResourceConfig) 
 	overrides := map[string]string{}
 	for _, cf := range configs {
 		if cf.Value == nil {
-			return nil, &fault{codeInvalidConfig, "Null value not supported for topic configs: " + cf.Name}
+			return nil, &fault{codeInvalidConfig, "Null value not supported for topic configs: " + safe(cf.Name)}
 		}
 		if cf.Name == topic.ShareConfig {
 			if f := sameShare(tp, *cf.Value); f != nil {

@@ -99,10 +99,10 @@ func overridesOf(configs []kmsg.CreateTopicsRequestTopicConfig) (map[string]stri
 	overrides := map[string]string{}
 	for _, cf := range configs {
 		if cf.Value == nil {
-			return nil, &fault{codeInvalidConfig, "Null value not supported for topic configs: " + cf.Name}
+			return nil, &fault{codeInvalidConfig, "Null value not supported for topic configs: " + safe(cf.Name)}
 		}
 		if _, twice := overrides[cf.Name]; twice {
-			return nil, &fault{codeInvalidRequest, "config named more than once: " + cf.Name}
+			return nil, &fault{codeInvalidRequest, "config named more than once: " + safe(cf.Name)}
 		}
 		overrides[cf.Name] = *cf.Value
 	}

@@ -86,9 +86,6 @@ func (tm *term) proposeJobs(jobs []job) {
 		commands = append(commands, j.commands...)
 	}
 	results, err := tm.t.propose(tm.ctx, commands...)
-	if err != nil && tm.ctx.Err() != nil {
-		err = ErrAway // the term ends; what became of the jobs is the next leader's to know
-	}
 	for _, j := range jobs {
 		if err != nil {
 			j.done(nil, err)
