@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // check is the rule that a value must keep, as Kafka's ConfigDef has it.
@@ -75,8 +76,11 @@ func gzipLevel(value string) error {
 	return integer(1, 9)(value)
 }
 
-// anyText allows everything that fits into a log entry with comfort.
+// anyText allows every text that fits into a log entry with comfort.
 func anyText(value string) error {
+	if !utf8.ValidString(value) {
+		return errors.New("not UTF-8")
+	}
 	if len(value) > maxTextBytes {
 		return fmt.Errorf("longer than %d bytes", maxTextBytes)
 	}
