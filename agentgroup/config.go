@@ -18,8 +18,10 @@ type Config struct {
 	// machine's private address where Bind names none.
 	Advertise string
 
-	// ProbeInterval is the time between two probes of members. A dead one is found after at most
-	// two intervals and declared dead after SuspicionMult more (times log10 of the group's size).
+	// ProbeInterval is the time between two probes by each member, in turn of all others. A dead
+	// one is probed by somebody within five intervals, 99 times in 100; one more passes until it
+	// is suspected, and SuspicionMult more (times log10 of the group's size, if that is above 1)
+	// until it is declared dead.
 	ProbeInterval time.Duration
 	// ProbeTimeout is how long an answer may take before others are asked to probe.
 	ProbeTimeout time.Duration
@@ -42,9 +44,9 @@ type Config struct {
 func Default() Config {
 	return Config{
 		Bind:           "127.0.0.1:7946",
-		ProbeInterval:  250 * time.Millisecond,
+		ProbeInterval:  200 * time.Millisecond,
 		ProbeTimeout:   150 * time.Millisecond,
-		SuspicionMult:  4,
+		SuspicionMult:  3,
 		GossipInterval: 50 * time.Millisecond,
 		SyncInterval:   10 * time.Second,
 		Settle:         10 * time.Second,

@@ -5,8 +5,8 @@
 //
 //   - Members of another group are never seen, dialled or believed: each group gossips under
 //     its own label with its own key, and what does not decrypt is dropped.
-//   - A member that dies is gone within 2 s in groups of up to 30 (detection slows with the
-//     logarithm of the size above that); one that leaves is gone at once.
+//   - A member that dies is gone within 2 s, 99 times in 100, in groups of up to 10 (in larger
+//     ones it takes longer with the logarithm of the size); one that leaves is gone at once.
 //   - A member that goes takes with it only what it had; one that comes takes over only what is its
 //     own, and only after it has lived for the settling time.
 //   - Agents that have heard the same gossip name the same leaders and owners.
