@@ -80,7 +80,7 @@ func Join(ctx context.Context, cfg Config, self Member, seeds []string, key []by
 		return nil, fmt.Errorf("join group %s: %w", cfg.Group, err)
 	}
 	reached := g.joinAll(ctx, seeds)
-	log.Info("joined the group", "gossip", self.Gossip, "seeds", len(seeds), "reached", reached, "members", len(g.Members()))
+	g.log.Info("joined the group", "gossip", self.Gossip, "seeds", len(seeds), "reached", reached, "members", len(g.Members()))
 	if !self.Settled {
 		g.mu.Lock()
 		g.settle = time.AfterFunc(cfg.Settle, g.settled)

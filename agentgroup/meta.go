@@ -93,7 +93,7 @@ func parseMeta(b []byte) (Member, error) {
 	m.NodeID, m.Port = int32(node), int32(port)
 	if m.Peer != "" {
 		if _, _, err := net.SplitHostPort(m.Peer); err != nil {
-			return Member{}, fmt.Errorf("%w: peer address: %v", errMeta, err)
+			return Member{}, fmt.Errorf("%w: peer address: %w", errMeta, err)
 		}
 	}
 	return m.normal(), nil

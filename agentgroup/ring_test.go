@@ -60,22 +60,22 @@ func TestRingPrefersRoleThenZone(t *testing.T) {
 		r := NewRing(settle).With(0, members)
 		zone := rapid.SampledFrom([]string{"", "a", "b", "elsewhere"}).Draw(t, "asked zone")
 		role := rapid.SampledFrom([]string{"produce", "fetch"}).Draw(t, "asked role")
-		any := func(f func(Member) bool) bool {
+		anyone := func(f func(Member) bool) bool {
 			return slices.ContainsFunc(members, func(m Member) bool { return m.HasRole(role) && f(m) })
 		}
 		for _, p := range partitions() {
 			m, ok := r.Leader(0, p, zone, role)
-			if ok != any(func(Member) bool { return true }) {
+			if ok != anyone(func(Member) bool { return true }) {
 				t.Fatalf("leader: %v", ok)
 			}
 			if !ok {
 				continue
 			}
 			near := func(x Member) bool { return zone == "" || x.Zone == zone }
-			if !m.HasRole(role) || !near(m) && any(near) {
+			if !m.HasRole(role) || !near(m) && anyone(near) {
 				t.Fatalf("%+v leads for %s in %q", m, role, zone)
 			}
-			if !m.Settled && any(func(x Member) bool { return near(x) == near(m) && x.Settled }) {
+			if !m.Settled && anyone(func(x Member) bool { return near(x) == near(m) && x.Settled }) {
 				t.Fatalf("unsettled %+v leads before a settled one", m)
 			}
 		}

@@ -44,7 +44,7 @@ func Inflate(b Batch, limit int) ([]byte, error) {
 	case errors.Is(err, ErrTooLarge):
 		return nil, fmt.Errorf("inflate %s: %w: %d bytes", CodecName(b.Codec()), ErrTooLarge, limit)
 	default:
-		return nil, fmt.Errorf("%w: inflate %s: %v", ErrCorrupt, CodecName(b.Codec()), err)
+		return nil, fmt.Errorf("%w: inflate %s: %w", ErrCorrupt, CodecName(b.Codec()), err)
 	}
 }
 

@@ -185,7 +185,7 @@ func (m *Manifest) Validate() error {
 			return fmt.Errorf("%w: row %d: partition %s out of order", ErrManifest, i, r.Partition)
 		}
 		if err := r.validate(); err != nil {
-			return fmt.Errorf("%w: row %d: %v", ErrManifest, i, err)
+			return fmt.Errorf("%w: row %d: %w", ErrManifest, i, err)
 		}
 	}
 	return nil
