@@ -99,6 +99,7 @@ func (ss *sessions) begin(now time.Duration, principal string, req *kmsg.FetchRe
 		return nil, false, codeSessionEpoch
 	}
 	ss.update(s, req)
+	ss.forget(s, req)
 	if s.order.Len() == 0 {
 		ss.end(s)
 		return nil, true, 0
@@ -160,7 +161,7 @@ func (ss *sessions) end(s *session) {
 	ss.parts -= s.order.Len()
 }
 
-// update takes in the partitions that a request names and drops those it forgets.
+// update takes in the partitions that a request names.
 func (ss *sessions) update(s *session, req *kmsg.FetchRequest) {
 	ss.parts -= s.order.Len()
 	eachWanted(req, func(w wanted) {
@@ -170,6 +171,12 @@ func (ss *sessions) update(s *session, req *kmsg.FetchRequest) {
 		}
 		s.parts[w.ref] = s.order.PushBack(&member{wanted: w})
 	})
+	ss.parts += s.order.Len()
+}
+
+// forget drops the partitions that a request forgets.
+func (ss *sessions) forget(s *session, req *kmsg.FetchRequest) {
+	ss.parts -= s.order.Len()
 	for i := range req.ForgottenTopics {
 		t := &req.ForgottenTopics[i]
 		for _, index := range t.Partitions {
