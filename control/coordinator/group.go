@@ -231,6 +231,17 @@ func (g *group) joined() int {
 	return n
 }
 
+// staying counts the members that the end of the rebalance will find.
+func (g *group) staying() int {
+	n := 0
+	for _, m := range g.members {
+		if m.joining || m.instance != "" {
+			n++
+		}
+	}
+	return n
+}
+
 // metadata is what the member says to the protocol; nil: it does not know it.
 func (m *member) metadata(protocol string) []byte {
 	for _, p := range m.protocols {

@@ -68,9 +68,10 @@ func (m *Machine) joinBytes(j Join) int {
 	})
 }
 
-// hasRoom holds group.max.size as Kafka does: while members join, those that
-// have joined count, so that the last to come are the ones to go; otherwise
-// all. Ids that were handed out count too, or a client that never uses its id
+// hasRoom holds group.max.size as Kafka does: while members join, those count
+// that have joined, so that the last to come are the ones to go; otherwise all.
+// Static members count in any case, for they are not put out when they do not
+// join, and so do ids that were handed out, or a client that never uses its id
 // could fill the memory.
 func (m *Machine) hasRoom(g *group, j Join, size int) bool {
 	mem := g.byID[j.Member]
@@ -83,12 +84,12 @@ func (m *Machine) hasRoom(g *group, j Join, size int) bool {
 	}
 	_, pending := g.pending[j.Member]
 	switch {
-	case mem != nil && (mem.joining || g.state != PreparingRebalance):
+	case mem != nil && (mem.joining || mem.instance != "" || g.state != PreparingRebalance):
 		return true
 	case mem == nil && j.Instance != "" && g.static[j.Instance] != nil && j.Member == "":
 		return true // takes the place of its former life
 	case g.state == PreparingRebalance:
-		return pending || g.joined()+len(g.pending) < m.cfg.MaxMembers
+		return pending || g.staying()+len(g.pending) < m.cfg.MaxMembers
 	default:
 		return pending || len(g.members)+len(g.pending) < m.cfg.MaxMembers
 	}

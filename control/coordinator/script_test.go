@@ -12,7 +12,7 @@ import (
 	"github.com/isthmusdata/isthmus/control/controlpb"
 )
 
-// TestScripts runs the scripts in testdata. Time stands still but for tick. The
+// TestScripts runs the scripts in testdata/scripts. Time stands still but for tick. The
 // first random id is u1, the next u2. What is stored stays on its way until
 // "persisted".
 //
@@ -24,7 +24,7 @@ import (
 //	leave group=g [members=(ID,…)] [instances=(ID,…)]
 //	tick MS | forget r1 | persisted [code=N] | failover | describe group=g | drop group=g
 func TestScripts(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+	datadriven.Walk(t, "testdata/scripts", func(t *testing.T, path string) {
 		w := newScript()
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			w.out.Reset()
