@@ -296,4 +296,3 @@ func openBrowser(url string) {
 		}
 	}
 }
-

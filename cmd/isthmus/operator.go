@@ -39,7 +39,7 @@ func asOperator(cmd *cobra.Command, work func(ctx context.Context, o *operator, 
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), operatorTimeout)
 			defer cancel()
-			c, err := dialControl(ctx, control, logger)
+			c, err := dialControl(control, logger)
 			if err != nil {
 				return err
 			}
@@ -59,7 +59,7 @@ func asOperator(cmd *cobra.Command, work func(ctx context.Context, o *operator, 
 func ask[R kmsg.Response](ctx context.Context, o *operator, version int16, request kmsg.Request) (R, error) {
 	var none R
 	request.SetVersion(version)
-	body, err := o.client.Call(ctx, client.Call{
+	body, err := o.client.Call(ctx, client.TunnelCall{
 		Key: request.Key(), Version: version, Body: request.AppendTo(nil), ClientID: "isthmus-cli", ClientHost: "cli",
 	})
 	if err != nil {

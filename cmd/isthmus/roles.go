@@ -1,0 +1,109 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/isthmusdata/isthmus/internal/units"
+)
+
+// role is one thing that an agent may do. The table below is all there is to a role: what
+// it answers with when it has it, and with what when it has not, follows from it in agent.go.
+type role struct {
+	name string
+	does string
+	// puts and gets are what it asks of the bucket; an agent is given nothing else.
+	puts, gets bool
+}
+
+var roleTable = []role{
+	{name: "produce", does: "takes records from clients, stores them as segments, and asks for their place", puts: true},
+	{name: "fetch", does: "reads segments and serves records to clients", gets: true},
+}
+
+// roles is a set of roles, as --roles takes it.
+type roles []string
+
+func rolesOf(names ...string) roles { return names }
+
+func (r roles) has(name string) bool { return slices.Contains(r, name) }
+
+// Set implements pflag.Value.
+func (r *roles) Set(s string) error {
+	var set roles
+	for name := range strings.SplitSeq(s, ",") {
+		name = strings.TrimSpace(name)
+		if err := knownRole(name); err != nil {
+			return err
+		}
+		if !set.has(name) {
+			set = append(set, name)
+		}
+	}
+	*r = set
+	return nil
+}
+
+func knownRole(name string) error {
+	var known []string
+	for _, role := range roleTable {
+		if role.name == name {
+			return nil
+		}
+		known = append(known, role.name)
+	}
+	if name == "jobs" {
+		return errors.New("the role jobs (compaction, deletion of objects) does not exist yet: use produce, fetch or both")
+	}
+	fault := fmt.Errorf("%q is no role: use %s or both", name, strings.Join(known, ", "))
+	if near := units.Nearest(name, known); near != "" {
+		fault = fmt.Errorf("%w (did you mean %q?)", fault, near)
+	}
+	return fault
+}
+
+// String implements pflag.Value.
+func (r *roles) String() string { return strings.Join(*r, ",") }
+
+// Type implements pflag.Value.
+func (r *roles) Type() string { return "roles" }
+
+// loopbackOnly refuses an address that others than this machine could reach.
+func loopbackOnly(address, flag string) error {
+	loopback, err := isLoopback(address)
+	if err != nil {
+		return fmt.Errorf("%s: %w", flag, err)
+	}
+	if !loopback {
+		return fmt.Errorf("%s %s is not a loopback address: use 127.0.0.1", flag, address)
+	}
+	return nil
+}
+
+// isLoopback reports whether only this machine can reach an address that is listened on.
+func isLoopback(address string) (bool, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false, fmt.Errorf("address %q: write HOST:PORT: %w", address, err)
+	}
+	if host == "localhost" {
+		return true, nil
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback(), nil
+}
+
+// exposed explains why a plaintext listener beyond loopback is refused.
+func exposed(address, flag, instead string, insecure bool) error {
+	loopback, err := isLoopback(address)
+	if err != nil {
+		return fmt.Errorf("%s: %w", flag, err)
+	}
+	if loopback || insecure {
+		return nil
+	}
+	return fmt.Errorf("%s %s would be reachable from other machines in plain text: %s, or accept that with --insecure", flag, address, instead)
+}
