@@ -149,7 +149,7 @@ func (w *Writer) answered(g *sealedSegment, answers []segment.Answer) {
 // an error would say that they are not placed.
 func (w *Writer) gone(g *sealedSegment, why string) {
 	if g.left > 0 {
-		w.tell(Report{Kind: Protocol, Share: g.share.name, Segment: g.id, Batches: g.left, Text: "clients disconnected: " + why})
+		w.tell(Report{Kind: ClientsDisconnected, Share: g.share.name, Segment: g.id, Batches: g.left, Text: why})
 	}
 	for _, b := range g.batches {
 		if !b.leftOut {

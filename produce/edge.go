@@ -143,6 +143,8 @@ func (r *Runner) tell(p *Report) {
 		r.m.alarms.Inc()
 		log.Error("an object lies under a key that only this agent knew: a new key is used; find out who writes to the bucket",
 			"nonce", p.Nonce)
+	case ClientsDisconnected:
+		log.Error("clients disconnected: what became of their batches is not known", "batches", p.Batches, "reason", p.Text)
 	case Protocol:
 		log.Error("the control plane contradicts itself", "batches", p.Batches, "found", p.Text)
 	case Ended:

@@ -113,6 +113,8 @@ const (
 	HedgeRefused
 	// ForeignObject: an object was found under a key that nobody else could have known.
 	ForeignObject
+	// ClientsDisconnected: what became of a segment's batches cannot be known any more.
+	ClientsDisconnected
 	// Protocol: the control plane said something that cannot be.
 	Protocol
 	// Ended: the session has ended, or is to be ended.

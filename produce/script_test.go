@@ -403,6 +403,8 @@ func printReport(r *Report) string {
 		return where + " is slow, but the budget is spent"
 	case ForeignObject:
 		return where + ": foreign object under " + nonceName(r.Nonce)
+	case ClientsDisconnected:
+		return where + ": clients disconnected: " + r.Text
 	case Protocol:
 		return where + ": " + r.Text
 	case Ended:

@@ -23,13 +23,25 @@ func (r *Runner) upload(p *Put) {
 		r.m.putSeconds.Observe(time.Since(began).Seconds())
 		r.m.puts.WithLabelValues(result.String()).Inc()
 		if err != nil && !errors.Is(ctx.Err(), context.Canceled) {
-			r.often.Warn("put "+result.String(), "upload failed", "result", result.String(), "error", err)
+			r.complain(result, err)
 		}
 		r.post(func(w *Writer, now Now) {
 			delete(r.uploads, nonce)
 			w.PutDone(now, nonce, result)
 		})
 	})
+}
+
+// complain logs a failed attempt, once in a while, with what to try where somebody must act.
+func (r *Runner) complain(result PutResult, err error) {
+	msg := "upload failed: tried again until its deadline"
+	switch result {
+	case PutDenied:
+		msg = "the bucket refuses uploads: check that it exists and that this group's role may put into it (isthmus doctor)"
+	case PutInvalid:
+		msg = "the store calls the upload invalid: not tried again"
+	}
+	r.often.Warn("put "+result.String(), msg, "result", result.String(), "error", err)
 }
 
 func (r *Runner) putOnce(ctx context.Context, p *Put) error {
