@@ -288,8 +288,9 @@ func TestCloseReply(t *testing.T) {
 // TestGone ends the context of a request whose client has left.
 func TestGone(t *testing.T) {
 	p := newPipes()
-	gone := make(chan struct{})
+	handed, gone := make(chan struct{}), make(chan struct{})
 	newRig(t, Default(), p, heartbeats(HandlerFunc(func(ctx context.Context, r *Request, reply func(Reply)) {
+		close(handed)
 		go func() {
 			<-ctx.Done()
 			reply(Reply{None: true, Done: func() { close(gone) }})
@@ -297,6 +298,7 @@ func TestGone(t *testing.T) {
 	})))
 	c := p.dial()
 	mustSend(t, c, beat(1))
+	<-handed
 	c.Close()
 	<-gone
 }
