@@ -129,7 +129,7 @@ func (f *fault) again(r repeat) bool {
 	if r == whileRefused && !f.refused {
 		return false
 	}
-	return f.transient || f.ended && r == acrossSessions
+	return f.transient || f.ended && r != always
 }
 
 // attempt asks the node that answered last, and turns to the next one when it does not lead.

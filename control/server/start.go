@@ -133,11 +133,11 @@ func (n *Node) Identity() raft.Identity { return n.raft.Identity() }
 
 // Ready returns nil while the node leads and serves, or says what it waits for.
 func (n *Node) Ready() error {
-	if n.service.term.Load() != nil {
-		return nil
-	}
 	if err := n.raft.Ready(); err != nil {
 		return err
+	}
+	if n.service.term.Load() != nil {
+		return nil
 	}
 	return errors.New("waiting for the term to be set up")
 }
