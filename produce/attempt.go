@@ -77,11 +77,13 @@ func (w *Writer) landed(a *attempt, result PutResult) {
 		// Only this agent knows the key, and it has never put anything there.
 		w.tell(Report{Kind: ForeignObject, Share: g.share.name, Segment: g.id, Nonce: a.nonce})
 		a.over = true
+		if len(g.attempts) >= maxNonces {
+			w.giveUpUpload(g, "foreign objects lie under its keys")
+			return
+		}
 		w.draw(g, a.hedge).retryAt = w.now.At + w.backoff(len(g.attempts))
 	case PutInvalid:
-		w.abandon(g, "the store refuses the object for good")
-		w.commit(g.share)
-		w.flush(g.share)
+		w.giveUpUpload(g, "the store refuses the object for good")
 	case PutUnknown:
 		a.unknown = true
 		a.retryAt = w.now.At + w.backoff(a.tries)
@@ -90,6 +92,17 @@ func (w *Writer) landed(a *attempt, result PutResult) {
 	default:
 		a.retryAt = w.now.At + w.backoff(a.tries)
 	}
+}
+
+// maxNonces bounds the nonces of a segment: its commit names all of them, and the control plane
+// takes no more.
+const maxNonces = 8
+
+// giveUpUpload abandons g before its deadline, for waiting would not help.
+func (w *Writer) giveUpUpload(g *sealedSegment, why string) {
+	w.abandon(g, why)
+	w.commit(g.share)
+	w.flush(g.share)
 }
 
 // backoff doubles from RetryMin to RetryMax.
@@ -151,7 +164,7 @@ func (w *Writer) press(g *sealedSegment) {
 // failing, and a second nonce would fail as well.
 func (w *Writer) hedgeAt(g *sealedSegment) (time.Duration, bool) {
 	a := g.attempts[len(g.attempts)-1]
-	if g.hedged || !a.flying || w.cfg.HedgeBudget == 0 {
+	if g.hedged || !a.flying || w.cfg.HedgeBudget == 0 || len(g.attempts) >= maxNonces {
 		return 0, false
 	}
 	slow, ok := w.pace.slow(g.size)
