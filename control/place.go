@@ -90,7 +90,7 @@ func (pl *placing) row(r *segment.Row) segment.Answer {
 		return refused(pl.code)
 	case end > math.MaxInt64-int64(r.Records):
 		return refused(codePolicy) // only an agent that lies about its records comes here
-	case s.entries+1 >= int64(s.limits.MaxIndexEntries) || (!pl.placed && s.segments.used >= s.limits.MaxSegments):
+	case pl.full():
 		return refused(codeNotEnoughReplicas)
 	case r.Producer.ID != segment.NoProducer:
 		v := s.sequence(p.number, r.Producer, end)
@@ -103,6 +103,15 @@ func (pl *placing) row(r *segment.Row) segment.Answer {
 		pl.add(r, end)
 	}
 	return a
+}
+
+// full says whether the index has no room for one more entry.
+func (pl *placing) full() bool {
+	s, entries := pl.state, pl.state.entries
+	if pl.now.records > 0 {
+		entries++
+	}
+	return entries >= int64(s.limits.MaxIndexEntries) || (!pl.placed && s.segments.used >= s.limits.MaxSegments)
 }
 
 // add gives a row the offsets from end on.

@@ -197,7 +197,9 @@ func (a *args) list(key string) []string {
 	return nil
 }
 
-func (a *args) num(key string, otherwise int64) int64 { return a.number(a.text(key, strconv.FormatInt(otherwise, 10))) }
+func (a *args) num(key string, otherwise int64) int64 {
+	return a.number(a.text(key, strconv.FormatInt(otherwise, 10)))
+}
 
 func (a *args) number(s string) int64 {
 	n, err := strconv.ParseInt(s, 10, 64)
