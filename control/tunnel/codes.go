@@ -6,7 +6,6 @@ import "github.com/twmb/franz-go/pkg/kerr"
 // are the same numbers, which a test compares.
 const (
 	codeUnknownTopicOrPartition  int16 = 3
-	codeLeaderNotAvailable       int16 = 5
 	codeOffsetMetadataTooLarge   int16 = 12
 	codeCoordinatorNotAvailable  int16 = 15
 	codeInvalidTopic             int16 = 17
