@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -223,7 +224,7 @@ func TestBeyondIsAsked(t *testing.T) {
 		e := w.partition("events", 0)
 		w.produce(frame{e, []record.Batch{batchOf(1, 5, 10)}})
 		serve(t, h, w.request(12, 100, 1, 1<<20, ask{"events", 0, 0, 1 << 20}))
-		w.deaf = true // the push is lost
+		w.set(func() { w.deaf = true }) // the push is lost
 		w.produce(frame{e, []record.Batch{batchOf(2, 5, 10)}})
 		p := only(t, serve(t, h, w.request(12, 100, 1, 1<<20, ask{"events", 0, 7, 1 << 20})))
 		if p.ErrorCode != 0 || len(p.RecordBatches) == 0 || p.HighWatermark != 10 {
@@ -239,7 +240,7 @@ func TestControlPlaneAway(t *testing.T) {
 		h := w.handler()
 		w.produce(frame{w.partition("events", 0), []record.Batch{batchOf(1, 5, 10)}}, frame{w.partition("events", 1), []record.Batch{batchOf(2, 5, 10)}})
 		serve(t, h, w.request(12, 100, 1, 1<<20, ask{"events", 0, 0, 1 << 20}))
-		w.away, w.deaf = true, true
+		w.set(func() { w.away, w.deaf = true, true })
 		held := only(t, serve(t, h, w.request(12, 100, 1, 1<<20, ask{"events", 0, 0, 1 << 20})))
 		if held.ErrorCode != 0 || len(held.RecordBatches) == 0 {
 			t.Errorf("held records: code %d, %d bytes", held.ErrorCode, len(held.RecordBatches))
@@ -328,10 +329,10 @@ func TestHedge(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w := newWorld(t, "events")
 		h := w.handler()
-		slow := 0
+		var slow atomic.Int64
 		w.onGet = func(ctx context.Context, n int, _ string) error {
 			d := 20 * time.Millisecond
-			if n == slow {
+			if n == int(slow.Load()) {
 				d = 5 * time.Second
 			}
 			select {
@@ -343,9 +344,8 @@ func TestHedge(t *testing.T) {
 		}
 		for i := range uint64(30) {
 			w.produce(frame{w.partition("events", 0), []record.Batch{batchOf(i, 1, 100)}})
-			slow = 0
 			if i == 29 {
-				slow = w.getCount() + 1
+				slow.Store(int64(w.getCount() + 1))
 			}
 			start := time.Now()
 			p := only(t, serve(t, h, w.request(12, 100, 1, 1<<20, ask{"events", 0, topic.Offset(i), 1 << 20})))
@@ -373,7 +373,7 @@ func TestRetries(t *testing.T) {
 			t.Errorf("code %d after %d GETs", p.ErrorCode, w.getCount())
 		}
 		w.produce(frame{w.partition("events", 0), []record.Batch{batchOf(2, 1, 100)}})
-		w.onGet = func(context.Context, int, string) error { return objstore.ErrDenied }
+		w.set(func() { w.onGet = func(context.Context, int, string) error { return objstore.ErrDenied } })
 		p = only(t, serve(t, h, w.request(12, 100, 1, 1<<20, ask{"events", 0, 1, 1 << 20})))
 		if p.ErrorCode != codeStorage || w.getCount() != 5 {
 			t.Errorf("denied: code %d after %d GETs", p.ErrorCode, w.getCount()-4)
@@ -509,4 +509,124 @@ func TestRefine(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestStreamBreaks: when the watch breaks, fetches at the end ask for the end, and a new stream
+// takes over.
+func TestStreamBreaks(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newWorld(t, "events")
+		h := w.handler()
+		e := w.partition("events", 0)
+		fetch := func(offset topic.Offset) (int, time.Duration) {
+			start := time.Now()
+			p := only(t, serve(t, h, w.request(12, 500, 1, 1<<20, ask{"events", 0, offset, 1 << 20})))
+			if p.ErrorCode != 0 {
+				t.Fatalf("code %d", p.ErrorCode)
+			}
+			return len(p.RecordBatches), time.Since(start)
+		}
+		fetch(0)
+		w.set(func() { w.deaf, w.refuseWatch = true, true })
+		w.breakWatches()
+		synctest.Wait()
+		w.produce(frame{e, []record.Batch{batchOf(1, 1, 10)}})
+		if n, d := fetch(0); n == 0 || d != 0 {
+			t.Errorf("without a stream: %d bytes after %s", n, d)
+		}
+		w.set(func() { w.deaf, w.refuseWatch = false, false })
+		time.Sleep(10 * time.Second)
+		go func() {
+			time.Sleep(100 * time.Millisecond)
+			w.produce(frame{e, []record.Batch{batchOf(2, 1, 10)}})
+		}()
+		if n, d := fetch(1); n == 0 || d != 100*time.Millisecond {
+			t.Errorf("with a new stream: %d bytes after %s", n, d)
+		}
+	})
+}
+
+// TestRecreatedTopic: a name that stands for another topic now is followed; an id is not.
+func TestRecreatedTopic(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newWorld(t, "events")
+		h := w.handler()
+		old := w.partition("events", 0)
+		serve(t, h, w.request(12, 10, 1, 1<<20, ask{"events", 0, 0, 1 << 20}))
+		byID := w.request(13, 10, 1, 1<<20, ask{"events", 0, 0, 1 << 20})
+		w.set(func() {
+			w.stale = w.topics[0]
+			w.topics[0].ID = topic.ID{9}
+			delete(w.logs, old)
+			w.logs[topic.Partition{Topic: topic.ID{9}}] = &worldLog{}
+			w.watches[0].push([]*segment.Event{{Partition: old, Removed: true}})
+		})
+		w.produce(frame{w.partition("events", 0), []record.Batch{batchOf(1, 1, 10)}})
+		p := only(t, serve(t, h, w.request(12, 10, 1, 1<<20, ask{"events", 0, 0, 1 << 20})))
+		if p.ErrorCode != 0 || len(p.RecordBatches) == 0 {
+			t.Errorf("by name: code %d, %d bytes", p.ErrorCode, len(p.RecordBatches))
+		}
+		if p := only(t, serve(t, h, byID)); p.ErrorCode != codeUnknownID {
+			t.Errorf("by id: code %d", p.ErrorCode)
+		}
+	})
+}
+
+// TestColdReadersKeepApart: while readers of history wait for a slow store, the tail is served;
+// and what they will want next is read ahead.
+func TestColdReadersKeepApart(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newWorld(t, "events", "orders")
+		h := w.handler(func(c *Config, _ *Deps) { c.ColdReads, c.PrefetchBytes, c.ReadTimeout = 2, 50_000, time.Minute })
+		for i := range uint64(20) {
+			w.produce(frame{w.partition("events", int32(i%4)), []record.Batch{batchOf(i, 1, 20_000)}})
+		}
+		slow := map[string]bool{}
+		for key := range w.objects {
+			slow[key] = true
+		}
+		w.onGet = func(_ context.Context, _ int, key string) error {
+			if slow[key] {
+				time.Sleep(3 * time.Second)
+			}
+			return nil
+		}
+		serve(t, h, w.request(12, 0, 1, 1<<20, ask{"orders", 0, 0, 1 << 20}))
+		var cold sync.WaitGroup
+		for i := range int32(4) {
+			cold.Go(func() {
+				p := only(t, serve(t, h, w.request(12, 10, 1, 1<<20, ask{"events", i, 0, 100})))
+				if p.ErrorCode != 0 || len(p.RecordBatches) == 0 {
+					t.Errorf("history: code %d", p.ErrorCode)
+				}
+			})
+		}
+		time.Sleep(time.Second)
+		w.produce(frame{w.partition("orders", 0), []record.Batch{batchOf(1, 1, 100)}})
+		start := time.Now()
+		p := only(t, serve(t, h, w.request(12, 100, 1, 1<<20, ask{"orders", 0, 0, 1 << 20})))
+		if p.ErrorCode != 0 || len(p.RecordBatches) == 0 || time.Since(start) != 0 {
+			t.Errorf("tail: code %d, %d bytes after %s", p.ErrorCode, len(p.RecordBatches), time.Since(start))
+		}
+		cold.Wait()
+		time.Sleep(time.Minute)
+		gets := w.getCount()
+		start = time.Now()
+		p = only(t, serve(t, h, w.request(12, 100, 1, 1<<20, ask{"events", 0, 1, 100})))
+		if p.ErrorCode != 0 || len(p.RecordBatches) == 0 || time.Since(start) != 0 {
+			t.Errorf("read ahead: code %d, %d bytes after %s, %d GETs more", p.ErrorCode, len(p.RecordBatches), time.Since(start), w.getCount()-gets)
+		}
+	})
+}
+
+// TestTooManyPartitions: a request beyond the bound closes its connection.
+func TestTooManyPartitions(t *testing.T) {
+	w := newWorld(t, "events")
+	h := w.handler(func(c *Config, _ *Deps) { c.MaxRequestPartitions = 2 })
+	req := w.request(12, 0, 0, 0, ask{"events", 0, 0, 1}, ask{"events", 1, 0, 1}, ask{"events", 2, 0, 1})
+	closed := false
+	h.Serve(t.Context(), &wire.Request{Key: 1, Version: 12, Body: req}, func(r wire.Reply) { closed = r.Close })
+	if !closed {
+		t.Error("served")
+	}
 }

@@ -41,6 +41,8 @@ type world struct {
 	plans       int
 	away        bool // the control plane does not answer
 	deaf        bool // nor does it push
+	refuseWatch bool
+	stale       topic.Topic // what a topic cache says once more before it is told to forget
 }
 
 type worldLog struct {
@@ -188,6 +190,23 @@ func (w *world) from(p topic.Partition, offset topic.Offset) []byte {
 	return l.written[l.starts[offset]:]
 }
 
+// set changes the world while others use it.
+func (w *world) set(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f()
+}
+
+// breakWatches ends all streams from the other side.
+func (w *world) breakWatches() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, x := range w.watches {
+		close(x.broken)
+	}
+	w.watches = nil
+}
+
 func (w *world) getCount() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -242,6 +261,12 @@ func (w *world) lookup(is func(*topic.Topic) bool) (topic.Topic, error) {
 }
 
 func (w *world) Lookup(_ context.Context, name string) (topic.Topic, error) {
+	w.mu.Lock()
+	stale := w.stale
+	w.mu.Unlock()
+	if stale.Name == name {
+		return stale, nil
+	}
 	return w.lookup(func(t *topic.Topic) bool { return t.Name == name })
 }
 
@@ -249,7 +274,7 @@ func (w *world) LookupID(_ context.Context, id topic.ID) (topic.Topic, error) {
 	return w.lookup(func(t *topic.Topic) bool { return t.ID == id })
 }
 
-func (w *world) Forget(string) {}
+func (w *world) Forget(string) { w.set(func() { w.stale = topic.Topic{} }) }
 
 // GetRange counts, fails and spoils as the test says.
 func (w *world) GetRange(ctx context.Context, key string, position, length int64) ([]byte, error) {
@@ -286,15 +311,16 @@ type worldWatch struct {
 	added  map[topic.Partition]bool
 	events []segment.Event
 	wake   chan struct{}
+	broken chan struct{}
 }
 
 func (w *world) Watch(ctx context.Context) (Watch, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.away {
+	if w.away || w.refuseWatch {
 		return nil, errAway
 	}
-	watch := &worldWatch{w: w, ctx: ctx, added: map[topic.Partition]bool{}, wake: make(chan struct{}, 1)}
+	watch := &worldWatch{w: w, ctx: ctx, added: map[topic.Partition]bool{}, wake: make(chan struct{}, 1), broken: make(chan struct{})}
 	w.watches = append(w.watches, watch)
 	return watch, nil
 }
@@ -354,6 +380,8 @@ func (x *worldWatch) Recv() ([]segment.Event, error) {
 		}
 		select {
 		case <-x.wake:
+		case <-x.broken:
+			return nil, errAway
 		case <-x.ctx.Done():
 			return nil, x.ctx.Err()
 		}
