@@ -73,6 +73,12 @@ func (c *claim) take(ctx context.Context, now time.Time) error {
 // hold checks that the object a ready directory once put is still its own.
 func (c *claim) hold(ctx context.Context) error { return c.retry(ctx, c.look) }
 
+// insist is hold for a node that is to lead: it has been running, so that whatever the bucket may say
+// (denied, gone) is tried again until ctx ends. Only another owner is final.
+func (c *claim) insist(ctx context.Context) error {
+	return c.again(ctx, c.look, func(err error) bool { return !errors.Is(err, ErrSuperseded) })
+}
+
 // look reads the cluster object once. What can never become right wraps ErrSuperseded.
 func (c *claim) look(ctx context.Context) error {
 	info, err := c.store.Head(ctx, c.key)
@@ -118,9 +124,13 @@ func (c *claim) compare(found claimed) error {
 // retry tries again while the bucket cannot be asked, until ctx ends. What cannot change by
 // itself (denied, no bucket, another cluster) is returned at once.
 func (c *claim) retry(ctx context.Context, try func(context.Context) error) error {
+	return c.again(ctx, try, transient)
+}
+
+func (c *claim) again(ctx context.Context, try func(context.Context) error, may func(error) bool) error {
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		err := try(ctx)
-		if err == nil || !transient(err) {
+		if err == nil || !may(err) {
 			return err
 		}
 		c.log.Warn("bucket does not answer, trying again", "key", c.key, "error", err)

@@ -47,11 +47,12 @@ func openDir(path string) (*dataDir, error) {
 		return nil, fmt.Errorf("open data directory %s: %w (it must be a folder this user may write to)", path, err)
 	}
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		lock.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("data directory %s is in use by another process: stop that one, or name another with --data-dir", path)
+			err = fmt.Errorf("data directory %s is in use by another process: stop that one, or name another with --data-dir", path)
+		} else {
+			err = fmt.Errorf("lock data directory %s: %w", path, err)
 		}
-		return nil, fmt.Errorf("lock data directory %s: %w", path, err)
+		return nil, errors.Join(err, lock.Close())
 	}
 	return &dataDir{path: path, lock: lock}, nil
 }
@@ -101,9 +102,8 @@ func (d *dataDir) load() (Identity, error) {
 	if err != nil {
 		return Identity{}, fmt.Errorf("open %s: %w", path, err)
 	}
-	defer f.Close()
 	raw, err := io.ReadAll(io.LimitReader(f, maxNodeFile))
-	if err != nil {
+	if err = errors.Join(err, f.Close()); err != nil {
 		return Identity{}, fmt.Errorf("read %s: %w", path, err)
 	}
 	var id Identity
@@ -135,8 +135,7 @@ func (d *dataDir) sync() error {
 	if err != nil {
 		return fmt.Errorf("sync data directory %s: %w", d.path, err)
 	}
-	defer dir.Close()
-	if err := dir.Sync(); err != nil {
+	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
 		return fmt.Errorf("sync data directory %s: %w", d.path, err)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package raft
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -102,9 +103,8 @@ func (f *machine) Snapshot() (hraft.FSMSnapshot, error) {
 
 // Restore implements raft.FSM.
 func (f *machine) Restore(r io.ReadCloser) error {
-	defer r.Close()
 	state, err := control.ReadState(r, f.limits)
-	if err != nil {
+	if err = errors.Join(err, r.Close()); err != nil {
 		return fmt.Errorf("read snapshot: %w", err)
 	}
 	f.mu.Lock()

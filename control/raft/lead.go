@@ -107,7 +107,7 @@ func (n *Node) takeOver(ctx context.Context, term uint64) error {
 		return ErrNotLeader
 	}
 	n.wait("waiting for the bucket to say whose it is: " + n.claim.key)
-	if err := n.claim.hold(ctx); err != nil {
+	if err := n.claim.insist(ctx); err != nil {
 		return err
 	}
 	n.wait("waiting for a second clock")

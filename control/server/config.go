@@ -14,7 +14,7 @@ import (
 type Config struct {
 	// Cluster names the cluster; every key in the bucket begins with it.
 	Cluster string
-	// BucketURL is the bucket of the default share, as agents are told it.
+	// BucketURL is the bucket of the share topic.DefaultShare, as agents are told it.
 	BucketURL string
 	// Listen is host:port for gRPC.
 	Listen string
@@ -22,8 +22,6 @@ type Config struct {
 	Insecure bool
 	// Version of the program, for Status.
 	Version string
-	// DefaultShare is where topics are created that name no share.
-	DefaultShare string
 	// AutoCreate allows clients' metadata requests to create topics, with DefaultPartitions.
 	AutoCreate        bool
 	DefaultPartitions int32
@@ -47,7 +45,8 @@ type Config struct {
 	MessageBytes int
 	// Raft is the log; its Limits hold the session lease and heartbeat.
 	Raft raft.Config
-	// Tunnel is the coordinator of consumer groups and what admin requests may ask.
+	// Tunnel is the coordinator of consumer groups and what admin requests may ask. What it has in
+	// common with the fields above and with Raft.Limits is taken from there.
 	Tunnel tunnel.Config
 }
 
@@ -57,7 +56,6 @@ func Default() Config {
 		Cluster:           "main",
 		Listen:            "127.0.0.1:7400",
 		Version:           "unknown",
-		DefaultShare:      "default",
 		AutoCreate:        true,
 		DefaultPartitions: 1,
 		Tick:              500 * time.Millisecond,
@@ -79,11 +77,19 @@ func Default() Config {
 	return c
 }
 
+// aligned tells the tunnel what is set elsewhere, so that nothing is said twice.
+func (c Config) aligned() Config {
+	c.Tunnel.NumPartitions, c.Tunnel.AutoCreate = c.DefaultPartitions, c.AutoCreate
+	c.Tunnel.OffsetsRetention = c.Raft.Limits.OffsetsRetention
+	c.Tunnel.OffsetMetadataMaxBytes = c.Raft.Limits.MaxOffsetMetadata
+	return c
+}
+
 // Validate reports every fault at once.
 func (c Config) Validate() error {
 	faults := []error{
 		c.Raft.Validate(), c.Tunnel.Validate(), CheckListen(c.Listen, c.Insecure),
-		segment.CheckName("cluster", c.Cluster), segment.CheckName("share", c.DefaultShare),
+		segment.CheckName("cluster", c.Cluster),
 	}
 	if c.BucketURL == "" {
 		faults = append(faults, errors.New("no bucket is named: give --bucket s3://BUCKET/PREFIX or file:///DIR"))

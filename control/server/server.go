@@ -100,7 +100,7 @@ func (s *service) ensureShare(ctx context.Context) error {
 	found := ""
 	s.node.Peek(func(st *control.State) {
 		st.EachShare(func(name, bucket string) bool {
-			if name == s.config.DefaultShare {
+			if name == topic.DefaultShare {
 				found = bucket
 			}
 			return true
@@ -111,16 +111,16 @@ func (s *service) ensureShare(ctx context.Context) error {
 		return nil
 	case "":
 	default:
-		return fmt.Errorf("share %q lies in bucket %s, not in %s: start with --bucket %s, or name another data directory and bucket prefix for another cluster", s.config.DefaultShare, found, s.config.BucketURL, found)
+		return fmt.Errorf("share %q lies in bucket %s, not in %s: start with --bucket %s, or name another data directory and bucket prefix for another cluster", topic.DefaultShare, found, s.config.BucketURL, found)
 	}
 	results, err := s.node.Propose(ctx, &controlpb.Command{Op: &controlpb.Command_CreateShare{
-		CreateShare: &controlpb.CreateShareCommand{Share: &controlpb.Share{Name: s.config.DefaultShare, Bucket: s.config.BucketURL}},
+		CreateShare: &controlpb.CreateShareCommand{Share: &controlpb.Share{Name: topic.DefaultShare, Bucket: s.config.BucketURL}},
 	}})
 	if err != nil {
-		return fmt.Errorf("create share %q: %w", s.config.DefaultShare, err)
+		return fmt.Errorf("create share %q: %w", topic.DefaultShare, err)
 	}
 	if results[0].Code != 0 {
-		return fmt.Errorf("create share %q in bucket %s: refused with code %d (a name has letters, digits, . _ and -, a bucket URL at most 512 characters)", s.config.DefaultShare, s.config.BucketURL, results[0].Code)
+		return fmt.Errorf("create share %q in bucket %s: refused with code %d (a name has letters, digits, . _ and -, a bucket URL at most 512 characters)", topic.DefaultShare, s.config.BucketURL, results[0].Code)
 	}
 	return nil
 }

@@ -50,6 +50,7 @@ type Node struct {
 // touched; then it takes the data directory and the bucket prefix, replays its log, and serves. It does
 // not wait for an election: Ready and WaitReady do. ctx bounds the start alone.
 func Start(ctx context.Context, c Config, d Deps) (*Node, error) {
+	c = c.aligned()
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}

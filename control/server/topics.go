@@ -145,6 +145,6 @@ func (s *service) createTopic(name string) (*controlpb.Command, error) {
 		return nil, fmt.Errorf("draw id of topic %q: %w", name, err)
 	}
 	return &controlpb.Command{Op: &controlpb.Command_CreateTopic{CreateTopic: &controlpb.CreateTopicCommand{
-		Name: name, Id: id, Partitions: s.config.DefaultPartitions, Share: s.config.DefaultShare,
+		Name: name, Id: id, Partitions: s.config.DefaultPartitions, Share: topic.DefaultShare,
 	}}}, nil
 }
