@@ -77,8 +77,8 @@ func setOption(flags *pflag.FlagSet, f *pflag.Flag, value, source string) error 
 // readFile reads the file named by --config (or ISTHMUS_CONFIG) and refuses keys that no option has.
 func readFile(flags *pflag.FlagSet) (*viper.Viper, error) {
 	flag := flags.Lookup("config")
-	if flag == nil {
-		return nil, nil
+	if flag == nil || flag.Value.Type() != "string" {
+		return nil, nil // topic commands set topic configs with theirs
 	}
 	path := flag.Value.String()
 	if path == "" {

@@ -94,7 +94,9 @@ func createDemoTopic(ctx context.Context, brokers ...string) error {
 func (l *demoLoad) write(ctx context.Context, brokers ...string) error {
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(brokers...), kgo.ClientID("game-server"), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.ProducerLinger(5*time.Millisecond), kgo.ProducerBatchCompression(kgo.Lz4Compression()),
+		// A client has five requests in flight at most: with a linger of a fifth of the agents'
+		// flush interval or more, no record waits for a free one.
+		kgo.ProducerLinger(50*time.Millisecond), kgo.ProducerBatchCompression(kgo.Lz4Compression()),
 		// Short, so that a killed agent is noticed and left within two seconds.
 		kgo.MetadataMinAge(250*time.Millisecond), kgo.RetryBackoffFn(func(int) time.Duration { return 100 * time.Millisecond }),
 	)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -71,6 +72,10 @@ func runPlayground(cmd *cobra.Command, dir, bucket, kafka, http string) (err err
 	}()
 	config := loopbackAgent(playgroundGroup, rolesOf("produce", "fetch"))
 	config.Kafka, config.HTTP = kafka, http
+	if strings.HasPrefix(bucket, "file:") || strings.HasPrefix(bucket, "mem:") {
+		// Where a PUT costs nothing there is no reason to save them.
+		config.Produce.FlushInterval, config.Produce.IdleWait = 25*time.Millisecond, 2*time.Millisecond
+	}
 	if err := c.add(cmd.Context(), playgroundGroup, config); err != nil {
 		return err
 	}

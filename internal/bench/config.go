@@ -36,7 +36,9 @@ func Default() Config {
 	return Config{
 		Brokers: []string{"127.0.0.1:9092"}, Topic: "isthmus-bench", Topics: 1, Partitions: 12, Clients: 1,
 		For: 20 * time.Second, Warmup: 3 * time.Second, RecordSize: units.KiB, BatchSize: units.MiB,
-		Linger: 10 * time.Millisecond, Compression: "none", Idempotent: true,
+		// Clients have five requests in flight at most: with a linger of a fifth of an agent's flush
+		// interval or more, no record waits for a free one.
+		Linger: 50 * time.Millisecond, Compression: "none", Idempotent: true,
 	}
 }
 
