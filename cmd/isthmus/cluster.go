@@ -266,4 +266,3 @@ func (d *demo) restart(name string) error {
 	defer cancel()
 	return d.cluster.restart(ctx, name)
 }
-
