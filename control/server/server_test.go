@@ -24,14 +24,14 @@ import (
 
 // bed is a control node that is started, stopped and started again, and clients of it.
 type bed struct {
-	t        *testing.T
+	t        testing.TB
 	config   Config
 	deps     Deps
 	node     *Node
 	listener atomic.Pointer[bufconn.Listener]
 }
 
-func newBed(t *testing.T) *bed {
+func newBed(t testing.TB) *bed {
 	b := &bed{t: t, config: Default()}
 	b.config.BucketURL = "mem://"
 	b.config.Raft.Dir = t.TempDir()
@@ -100,7 +100,7 @@ func (b *bed) agent(name string, roles ...string) *agent {
 	return a
 }
 
-func (a *agent) login(t *testing.T, name string, roles ...string) {
+func (a *agent) login(t testing.TB, name string, roles ...string) {
 	t.Helper()
 	var err error
 	a.grant, err = a.Login(t.Context(), client.LoginRequest{
@@ -112,7 +112,7 @@ func (a *agent) login(t *testing.T, name string, roles ...string) {
 }
 
 // topic creates a topic on first use.
-func (a *agent) topic(t *testing.T, name string) topic.Topic {
+func (a *agent) topic(t testing.TB, name string) topic.Topic {
 	t.Helper()
 	found, err := a.Topics(t.Context(), topic.Query{Names: []string{name}, Create: true})
 	if err != nil {
@@ -148,7 +148,7 @@ func send(t *testing.T, s *client.CommitStream, c *segment.Commit) segment.Reply
 	return r
 }
 
-func (a *agent) commits(t *testing.T) *client.CommitStream {
+func (a *agent) commits(t testing.TB) *client.CommitStream {
 	t.Helper()
 	s, err := a.Commits(t.Context(), a.grant.Session)
 	if err != nil {
