@@ -164,7 +164,7 @@ func (c *localCluster) bootstrap(group string) string { return strings.Join(c.bo
 func (c *localCluster) stop(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	faults := make([]error, len(c.names))
+	faults := make([]error, len(c.names)+1)
 	var stopping sync.WaitGroup
 	for i, name := range c.names {
 		if a := c.agents[name].agent; a != nil {
@@ -172,7 +172,8 @@ func (c *localCluster) stop(ctx context.Context) error {
 		}
 	}
 	stopping.Wait()
-	return errors.Join(append(faults, c.control.stop(ctx))...)
+	faults[len(c.names)] = c.control.stop(ctx)
+	return errors.Join(faults...)
 }
 
 // requests counts what the agents have asked of the bucket.

@@ -164,7 +164,7 @@ func configured(work func(cmd *cobra.Command) error) func(*cobra.Command, []stri
 		if err != nil {
 			return err
 		}
-		if print, err := cmd.Flags().GetBool("print-config"); err == nil && print {
+		if asked, err := cmd.Flags().GetBool("print-config"); err == nil && asked {
 			return printConfig(cmd.OutOrStdout(), cmd.Flags(), from)
 		}
 		return work(cmd)

@@ -77,7 +77,6 @@ type demo struct {
 	dir     string
 	start   time.Time
 	over    chan struct{} // closed when the numbers are final
-	done    func(error)   // reports a loader that died
 
 	mu    sync.Mutex // orders kill and restart
 	rates rates

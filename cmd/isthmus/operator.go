@@ -43,7 +43,11 @@ func asOperator(cmd *cobra.Command, work func(ctx context.Context, o *operator, 
 			if err != nil {
 				return err
 			}
-			defer c.Close()
+			defer func() {
+				if err := c.Close(); err != nil {
+					logger.Warn("close the connection to the control plane", "error", err)
+				}
+			}()
 			err = work(ctx, &operator{client: c, out: cmd.OutOrStdout(), json: out.json()}, args)
 			if errors.Is(err, context.DeadlineExceeded) {
 				err = fmt.Errorf("%w: no answer from %v within %v (is the control plane running? name it with --control)", err, control, operatorTimeout)

@@ -62,14 +62,15 @@ func (o *operator) createTopic(ctx context.Context, name string, partitions int3
 	if err != nil {
 		return err
 	}
-	for _, t := range answer.Topics {
-		if err := refused("create topic "+t.Topic, t.ErrorCode, t.ErrorMessage); err != nil {
-			return err
-		}
-		data := map[string]any{"name": t.Topic, "id": topic.ID(t.TopicID).String(), "partitions": t.NumPartitions}
-		return o.print(data, "", [][]any{{"created topic " + t.Topic, fmt.Sprintf("%d partitions", t.NumPartitions)}})
+	if len(answer.Topics) != 1 {
+		return fmt.Errorf("create topic %s: the control plane answered for %d topics", name, len(answer.Topics))
 	}
-	return fmt.Errorf("create topic %s: the control plane answered for no topic", name)
+	t := answer.Topics[0]
+	if err := refused("create topic "+t.Topic, t.ErrorCode, t.ErrorMessage); err != nil {
+		return err
+	}
+	data := map[string]any{"name": t.Topic, "id": topic.ID(t.TopicID).String(), "partitions": t.NumPartitions}
+	return o.print(data, "", [][]any{{"created topic " + t.Topic, fmt.Sprintf("%d partitions", t.NumPartitions)}})
 }
 
 func newTopicList() *cobra.Command {

@@ -92,12 +92,6 @@ func (p *process) kill() {
 	p.cmd = nil
 }
 
-func (p *process) restart() {
-	p.t.Helper()
-	p.kill()
-	p.start()
-}
-
 func (p *process) showLog() {
 	text, err := os.ReadFile(p.log)
 	if err != nil {

@@ -77,7 +77,9 @@ func browse(t *testing.T, url string) {
 			t.Fatalf("wait until %s: %v", what, err)
 		}
 	}
-	number := func(id string) string { return `Number(document.getElementById("` + id + `").textContent.replaceAll(",", ""))` }
+	number := func(id string) string {
+		return `Number(document.getElementById("` + id + `").textContent.replaceAll(",", ""))`
+	}
 	waitFor("events are produced", number("produced")+" > 100")
 	waitFor("events are consumed", number("consumed")+" > 100")
 	waitFor("objects arrive", number("puts")+" > 3 && document.querySelectorAll('#objects li').length > 3")

@@ -59,7 +59,7 @@ func TestBusyPortNamesTheFlag(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer first.Close(context.Background()) //nolint:errcheck // the test is over
+	defer first.Close(context.Background())
 	_, err = Serve(first.Addr(), NewRegistry(), func() error { return nil })
 	if err == nil || !strings.Contains(err.Error(), "--http") {
 		t.Errorf("second server on %s: %v, want an error that names --http", first.Addr(), err)

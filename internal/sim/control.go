@@ -200,7 +200,7 @@ func (n *control) login(agent string, done func(session uint64)) {
 }
 
 func (n *control) heartbeat(session uint64) (ended bool) {
-	if s, ok := n.state.Session(session); !ok || !!s.Ended {
+	if s, ok := n.state.Session(session); !ok || s.Ended {
 		return true
 	}
 	n.leases[session] = n.w.now + n.limits.Lease
