@@ -21,9 +21,10 @@ var (
 	codeUnknownServerErr = kerr.UnknownServerError.Code         // -1
 )
 
-// codeRetry is NOT_ENOUGH_REPLICAS: every client library retries it, none of them refreshes its
-// metadata or gives up its producer for it, and, unlike REQUEST_TIMED_OUT, librdkafka reads it as
-// "not persisted", which is what it means here.
+// codeRetry is NOT_ENOUGH_REPLICAS: a retriable error that says nothing is wrong with the batch, the
+// producer or the metadata, and that the batch was not appended, which is what it means here.
+// REQUEST_TIMED_OUT would say that it may have been. The sequencer answers a gap with it too, so
+// clients meet one code for "send it again".
 
 // text says what a code of the control plane means, for clients that show it to people.
 func text(code int16) string {
