@@ -31,33 +31,44 @@ var errTimeout = errors.New("no answer in time")
 // begin bounds a request in time and watches whether anything of it is sent.
 func (s *Store) begin(ctx context.Context, op, name string, write bool) (*request, context.Context, context.CancelFunc) {
 	r := &request{store: s, op: op, name: name, write: write, caller: ctx}
-	ctx, cancel := context.WithTimeoutCause(ctx, s.cfg.Timeout, errTimeout)
+	ctx, cancel := s.bound(ctx)
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		WroteHeaderField: func(string, []string) { r.sent.Store(true) },
 	})
 	return r, ctx, cancel
 }
 
-// failed turns an error of the SDK into one of objstore's.
-func (r *request) failed(err error) error {
+// failed turns an error of the SDK into one of objstore's. ctx is the request's own, from begin.
+func (r *request) failed(ctx context.Context, err error) error {
 	e := &objstore.Error{Op: r.op, Name: r.name, Cause: plain{err}}
-	var response *awshttp.ResponseError
-	answered := errors.As(err, &response) && response.HTTPStatusCode() >= 300
-	var api smithy.APIError
-	if answered || errors.As(err, &api) {
+	response, api := parts(err)
+	switch {
+	case response != nil || api != nil:
 		e.Cause = plain{shorten(err, api, response)}
 		e.Class, e.Try = r.answered(code(api), status(response))
-		return e
-	}
-	if r.caller.Err() != nil {
+	case r.caller.Err() != nil:
 		e.Cause = objstore.ContextError(r.caller)
 		if r.write && r.sent.Load() {
 			e.Class = objstore.ErrUnknownOutcome
 		}
-		return e
+	default:
+		if ctx.Err() != nil {
+			e.Cause = plain{fmt.Errorf("%w: %w", context.Cause(ctx), err)}
+		}
+		e.Class, e.Try = r.unanswered(err)
 	}
-	e.Class, e.Try = r.unanswered(err)
 	return e
+}
+
+// parts finds the answer inside the SDK's error: its status where that says no, and its code.
+func parts(err error) (*awshttp.ResponseError, smithy.APIError) {
+	var response *awshttp.ResponseError
+	if errors.As(err, &response) && response.HTTPStatusCode() < 300 {
+		response = nil
+	}
+	var api smithy.APIError
+	errors.As(err, &api)
+	return response, api
 }
 
 // plain hides what an error wraps: the timeout of a dial would pass for the end of the caller's context.
@@ -111,7 +122,7 @@ func (r *request) answered(code string, status int) (class error, try string) {
 	switch code {
 	case "NoSuchBucket":
 		return objstore.ErrNoBucket, tryBucket
-	case "NoSuchKey", "NotFound", "NoSuchUpload":
+	case "NoSuchKey", "NoSuchUpload":
 		return objstore.ErrNotFound, ""
 	case "PreconditionFailed":
 		return objstore.ErrExists, ""

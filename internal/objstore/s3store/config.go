@@ -28,10 +28,14 @@ type Config struct {
 
 	// Credentials replaces the SDK's chain (environment, shared files, container, instance).
 	Credentials aws.CredentialsProvider
+
+	retryWait time.Duration // the longest pause between attempts at a read
 }
 
 // Default is a configuration that lacks only the bucket.
-func Default() Config { return Config{Timeout: 60 * time.Second, MaxConns: 512} }
+func Default() Config {
+	return Config{Timeout: 60 * time.Second, MaxConns: 512, retryWait: time.Second}
+}
 
 // Validate reports every fault at once.
 func (c Config) Validate() error {

@@ -47,7 +47,7 @@ func (s *Store) get(ctx context.Context, key string, position, length int64) ([]
 	}
 	out, err := s.client.GetObject(ctx, in)
 	if err != nil {
-		return nil, r.failed(err)
+		return nil, r.failed(ctx, err)
 	}
 	defer out.Body.Close() // read to its end, or given up: closing tells nothing new
 	n, err := answered(out, position, length)

@@ -33,7 +33,7 @@ func (s *Store) Multipart(ctx context.Context, key string) (objstore.Multipart, 
 		ContentType: aws.String("application/octet-stream"),
 	})
 	if err != nil {
-		return nil, r.failed(err)
+		return nil, r.failed(ctx, err)
 	}
 	return &upload{store: s, key: key, id: aws.ToString(out.UploadId)}, nil
 }
@@ -63,7 +63,7 @@ func (u *upload) Part(ctx context.Context, buffers [][]byte) error {
 		UploadId: aws.String(u.id), PartNumber: number, Body: b, ContentLength: aws.Int64(b.size),
 	}, s.unsigned)
 	if err != nil {
-		return r.failed(err)
+		return r.failed(ctx, err)
 	}
 	u.rules = rules
 	u.parts = append(u.parts, types.CompletedPart{ETag: out.ETag, PartNumber: number})
@@ -104,7 +104,7 @@ func (u *upload) complete(ctx context.Context) error {
 		MultipartUpload: &types.CompletedMultipartUpload{Parts: u.parts},
 	}, once)
 	if err != nil {
-		return r.failed(err)
+		return r.failed(ctx, err)
 	}
 	return nil
 }
@@ -132,7 +132,7 @@ func (u *upload) Abort(ctx context.Context) error {
 		UploadId: aws.String(u.id),
 	})
 	if err != nil {
-		if err = r.failed(err); !errors.Is(err, objstore.ErrNotFound) {
+		if err = r.failed(ctx, err); !errors.Is(err, objstore.ErrNotFound) {
 			return err
 		}
 	}

@@ -44,7 +44,7 @@ func (s *Store) PutNew(ctx context.Context, key string, buffers [][]byte, crc32c
 		ExpectedBucketOwner: s.owner,
 	}, once, s.unsigned)
 	if err != nil {
-		return r.failed(err)
+		return r.failed(ctx, err)
 	}
 	return nil
 }
@@ -71,7 +71,7 @@ func (s *Store) Head(ctx context.Context, key string) (objstore.Info, error) {
 	defer cancel()
 	out, err := s.head(ctx, key)
 	if err != nil {
-		return objstore.Info{}, r.failed(err)
+		return objstore.Info{}, r.failed(ctx, err)
 	}
 	return objstore.Info{Key: key, Size: aws.ToInt64(out.ContentLength), Modified: aws.ToTime(out.LastModified)}, nil
 }
@@ -95,17 +95,19 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	if err == nil {
 		return nil
 	}
-	if err = r.failed(err); errors.Is(err, objstore.ErrNotFound) {
+	if err = r.failed(ctx, err); errors.Is(err, objstore.ErrNotFound) {
 		return nil // some servers say so
 	}
 	return err
 }
 
-// maxKeys is the most objects one answer lists.
-const maxKeys = 1000
+const (
+	maxKeys       = 1000 // the most objects one answer lists
+	maxEmptyPages = 100  // of one List: a server that sends more makes no progress
+)
 
-// List implements objstore.Store. Each request starts after the last key seen, so that no
-// continuation token has to live.
+// List implements objstore.Store. It asks for one object more than the page holds, for what servers say
+// of others that follow is not exact.
 func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]objstore.Info, bool, error) {
 	if err := objstore.Invalid("list", prefix, objstore.CheckList(prefix, after, limit)); err != nil {
 		return nil, false, err
@@ -113,49 +115,49 @@ func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]ob
 	if err := objstore.Ended(ctx, "list", prefix); err != nil {
 		return nil, false, err
 	}
-	var page []objstore.Info
-	for {
-		more, err := s.listSome(ctx, prefix, after, limit-len(page), &page)
-		if err != nil {
-			return nil, false, err
-		}
-		if !more || len(page) == limit {
-			return page, more, nil
-		}
-		after = page[len(page)-1].Key
-	}
-}
-
-// listSome appends the objects of one answer.
-func (s *Store) listSome(ctx context.Context, prefix, after string, limit int, page *[]objstore.Info) (more bool, err error) {
-	r, ctx, cancel := s.begin(ctx, "list", prefix, false)
-	defer cancel()
-	in := &s3.ListObjectsV2Input{
-		Bucket: aws.String(s.cfg.Bucket), ExpectedBucketOwner: s.owner,
-		MaxKeys: aws.Int32(int32(min(limit, maxKeys))),
-	}
+	in := &s3.ListObjectsV2Input{Bucket: aws.String(s.cfg.Bucket), ExpectedBucketOwner: s.owner}
 	if prefix != "" {
 		in.Prefix = aws.String(prefix)
 	}
 	if after != "" {
 		in.StartAfter = aws.String(after)
 	}
-	out, err := s.client.ListObjectsV2(ctx, in)
-	if err != nil {
-		err = r.failed(err)
-		if errors.Is(err, objstore.ErrNotFound) {
-			err = &objstore.Error{Op: "list", Name: s.cfg.name(), Class: objstore.ErrNoBucket, Cause: errors.New("status 404"), Try: tryBucket}
+	var page []objstore.Info
+	for empty := 0; empty < maxEmptyPages; {
+		in.MaxKeys = aws.Int32(int32(min(limit-len(page), maxKeys-1) + 1))
+		out, err := s.listSome(ctx, in, prefix)
+		if err != nil {
+			return nil, false, err
 		}
-		return false, err
+		for _, o := range out.Contents {
+			page = append(page, objstore.Info{Key: aws.ToString(o.Key), Size: aws.ToInt64(o.Size), Modified: aws.ToTime(o.LastModified)})
+		}
+		switch {
+		case len(page) > limit:
+			return page[:limit], true, nil
+		case !aws.ToBool(out.IsTruncated):
+			return page, false, nil
+		case len(out.Contents) == 0:
+			empty++
+		}
+		in.ContinuationToken = out.NextContinuationToken
 	}
-	for _, o := range out.Contents {
-		*page = append(*page, objstore.Info{Key: aws.ToString(o.Key), Size: aws.ToInt64(o.Size), Modified: aws.ToTime(o.LastModified)})
+	return nil, false, &objstore.Error{Op: "list", Name: prefix, Class: objstore.ErrUnavailable,
+		Cause: errors.New("the server sends empty pages and says that others follow")}
+}
+
+// listSome asks once.
+func (s *Store) listSome(ctx context.Context, in *s3.ListObjectsV2Input, prefix string) (*s3.ListObjectsV2Output, error) {
+	r, ctx, cancel := s.begin(ctx, "list", prefix, false)
+	defer cancel()
+	out, err := s.client.ListObjectsV2(ctx, in)
+	if err == nil {
+		return out, nil
 	}
-	if len(out.Contents) == 0 && aws.ToBool(out.IsTruncated) {
-		return false, &objstore.Error{Op: "list", Name: prefix, Class: objstore.ErrUnavailable,
-			Cause: errors.New("the server sent an empty page and says that others follow")}
+	if err = r.failed(ctx, err); errors.Is(err, objstore.ErrNotFound) { // a list misses nothing but the bucket
+		return nil, &objstore.Error{Op: "list", Name: s.cfg.name(), Class: objstore.ErrNoBucket, Cause: errors.New("status 404"), Try: tryBucket}
 	}
-	return aws.ToBool(out.IsTruncated), nil
+	return nil, err
 }
 
 // clockKey need not exist: an answer that there is no such object, or that this identity may not see
@@ -184,5 +186,5 @@ func (s *Store) Clock(ctx context.Context) (time.Time, error) {
 	if err == nil {
 		err = errors.New("the answer has no Date")
 	}
-	return time.Time{}, r.failed(err)
+	return time.Time{}, r.failed(ctx, err)
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -23,6 +22,9 @@ type Store struct {
 	transport *http.Transport
 	tls       bool    // payloads go unsigned
 	owner     *string // nil: not checked
+
+	// bound limits a request in time; a test puts its own in the place of a timer.
+	bound func(context.Context) (context.Context, context.CancelFunc)
 }
 
 // New makes a store. It reads the SDK's configuration and speaks to no bucket yet.
@@ -49,6 +51,9 @@ func New(ctx context.Context, c Config) (*Store, error) {
 		return nil, invalid(fmt.Errorf("load the AWS configuration: %w", err), "look at ~/.aws/config and the AWS_ variables")
 	}
 	s := &Store{cfg: c, transport: transport}
+	s.bound = func(ctx context.Context) (context.Context, context.CancelFunc) {
+		return context.WithTimeoutCause(ctx, c.Timeout, errTimeout)
+	}
 	if c.BucketOwner != "" {
 		s.owner = aws.String(c.BucketOwner)
 	}
@@ -82,7 +87,7 @@ func (s *Store) options(o *s3.Options) {
 	o.DisableLogOutputChecksumValidationSkipped = true
 	o.ContinueHeaderThresholdBytes = -1 // asking first costs every put a round trip
 	o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
-		r.MaxAttempts, r.MaxBackoff = 4, time.Second
+		r.MaxAttempts, r.MaxBackoff = 4, s.cfg.retryWait
 	})
 }
 
