@@ -18,7 +18,7 @@ type Config struct {
 	NewMemberJoinTimeout time.Duration
 	// MaxMembers is the most members, pending ones included, of one group [group.max.size].
 	MaxMembers int
-	// MaxGroups is the most groups held, empty ones included.
+	// MaxGroups is the most groups held, empty ones included; restored ones are held in any case.
 	MaxGroups int
 	// MaxMemberBytes bounds what one member says of itself.
 	MaxMemberBytes int
@@ -40,7 +40,7 @@ func Default() Config {
 		InitialRebalanceDelay: 250 * time.Millisecond,
 		NewMemberJoinTimeout:  5 * time.Minute,
 		MaxMembers:            2000,
-		MaxGroups:             20000,
+		MaxGroups:             100_000,
 		MaxMemberBytes:        128 << 10,
 		MaxGroupBytes:         480 << 10,
 		MaxTotalBytes:         256 << 20,

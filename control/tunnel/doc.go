@@ -26,8 +26,9 @@
 //
 // Metrics (Register):
 //
-//	isthmus_control_tunnel_requests_total{api,result}  requests answered; result is ok, denied, malformed, away or failed
+//	isthmus_control_tunnel_requests_total{api,result}  requests answered; result is ok, malformed, away or failed
 //	isthmus_control_tunnel_seconds{api}                time to answer, JoinGroup and SyncGroup left out
+//	isthmus_control_tunnel_denied_total                questions that the walls answered with no
 //	isthmus_control_groups                             classic groups held, empty ones included
 //	isthmus_control_group_members                      their members
 //	isthmus_control_group_parked_requests              JoinGroup and SyncGroup requests that wait

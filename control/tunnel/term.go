@@ -45,7 +45,10 @@ func (t *Tunnel) Elected(ctx context.Context) error {
 	now := t.now()
 	err := t.backend.View(ctx, func(s *control.State) {
 		s.EachGroup(func(g control.Group) bool {
-			machine.Restore(now, storedGroup(g))
+			// A group that only ever committed offsets is to the machine as one it does not know.
+			if len(g.Members) > 0 || g.Generation > 0 {
+				machine.Restore(now, storedGroup(g))
+			}
 			return true
 		})
 	})
