@@ -13,7 +13,7 @@ import (
 // Away is 7: whether it was applied is not known.
 func (b *broker) alterConfigs() wire.API {
 	return b.api(kmsg.AlterConfigs, 0, 2, func(ctx context.Context, r *wire.Request) (kmsg.Response, error) {
-		resp := b.call(ctx, r, awayAlterConfigs)
+		resp := b.call(ctx, r, kerr.RequestTimedOut.Code, awayAlterConfigs)
 		for _, res := range r.Body.(*kmsg.AlterConfigsRequest).Resources {
 			b.forgetResource(res.ResourceType, res.ResourceName)
 		}
@@ -29,12 +29,12 @@ func (b *broker) forgetResource(kind kmsg.ConfigResourceType, name string) {
 	}
 }
 
-func awayAlterConfigs(r kmsg.Request) kmsg.Response {
+func awayAlterConfigs(r kmsg.Request, f fault) kmsg.Response {
 	resp := kmsg.NewPtrAlterConfigsResponse()
 	for _, res := range r.(*kmsg.AlterConfigsRequest).Resources {
 		rr := kmsg.NewAlterConfigsResponseResource()
 		rr.ResourceType, rr.ResourceName = res.ResourceType, res.ResourceName
-		rr.ErrorCode, rr.ErrorMessage = kerr.RequestTimedOut.Code, ptr(awayText)
+		rr.ErrorCode, rr.ErrorMessage = f.code, f.text
 		resp.Resources = append(resp.Resources, rr)
 	}
 	return resp

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/isthmusdata/isthmus/internal/segment"
 	"github.com/isthmusdata/isthmus/internal/topic"
@@ -78,13 +79,15 @@ type Config struct {
 	CallTimeout time.Duration
 	// MaxPark bounds how long a request may be parked.
 	MaxPark time.Duration
+	// MaxCall bounds the bytes of a tunnelled request, as the control plane does.
+	MaxCall int
 	// MaxAnswer bounds the bytes of a tunnelled answer.
 	MaxAnswer int
 }
 
 // Default is the configuration for production.
 func Default() Config {
-	return Config{AutoCreate: true, CallTimeout: 10 * time.Second, MaxPark: 30 * time.Minute, MaxAnswer: 64 << 20}
+	return Config{AutoCreate: true, CallTimeout: 10 * time.Second, MaxPark: 30 * time.Minute, MaxCall: 1 << 20, MaxAnswer: 64 << 20}
 }
 
 // Validate reports every fault at once.
@@ -95,6 +98,9 @@ func (c Config) Validate() error {
 	}
 	if c.MaxPark < c.CallTimeout {
 		errs = append(errs, fmt.Errorf("max park (%s) must not be shorter than the call timeout (%s)", c.MaxPark, c.CallTimeout))
+	}
+	if c.MaxCall <= 0 {
+		errs = append(errs, fmt.Errorf("max call must be above 0 bytes, not %d", c.MaxCall))
 	}
 	if c.MaxAnswer <= 0 {
 		errs = append(errs, fmt.Errorf("max answer must be above 0 bytes, not %d", c.MaxAnswer))
@@ -120,6 +126,7 @@ type broker struct {
 	Deps
 	rate    *wire.RateLog
 	metrics *metrics
+	probe   singleflight.Group
 }
 
 // APIs are all requests but Produce, Fetch and ApiVersions, which wire answers itself.

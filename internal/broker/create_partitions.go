@@ -13,7 +13,7 @@ import (
 // has grown is not known. Left out: the assignment to brokers, which means nothing here.
 func (b *broker) createPartitions() wire.API {
 	return b.api(kmsg.CreatePartitions, 0, 3, func(ctx context.Context, r *wire.Request) (kmsg.Response, error) {
-		resp := b.call(ctx, r, awayCreatePartitions)
+		resp := b.call(ctx, r, kerr.RequestTimedOut.Code, awayCreatePartitions)
 		for _, t := range r.Body.(*kmsg.CreatePartitionsRequest).Topics {
 			b.Topics.Forget(t.Topic)
 		}
@@ -21,11 +21,11 @@ func (b *broker) createPartitions() wire.API {
 	})
 }
 
-func awayCreatePartitions(r kmsg.Request) kmsg.Response {
+func awayCreatePartitions(r kmsg.Request, f fault) kmsg.Response {
 	resp := kmsg.NewPtrCreatePartitionsResponse()
 	for _, t := range r.(*kmsg.CreatePartitionsRequest).Topics {
 		rt := kmsg.NewCreatePartitionsResponseTopic()
-		rt.Topic, rt.ErrorCode, rt.ErrorMessage = t.Topic, kerr.RequestTimedOut.Code, ptr(awayText)
+		rt.Topic, rt.ErrorCode, rt.ErrorMessage = t.Topic, f.code, f.text
 		resp.Topics = append(resp.Topics, rt)
 	}
 	return resp

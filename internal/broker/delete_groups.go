@@ -9,14 +9,14 @@ import (
 
 // DeleteGroups, key 42, versions 0 to 2: tunnelled; only an empty group goes.
 func (b *broker) deleteGroups() wire.API {
-	return b.tunnelled(kmsg.DeleteGroups, 0, 2, awayDeleteGroups)
+	return b.tunnelled(kmsg.DeleteGroups, 0, 2, kerr.CoordinatorNotAvailable.Code, awayDeleteGroups)
 }
 
-func awayDeleteGroups(r kmsg.Request) kmsg.Response {
+func awayDeleteGroups(r kmsg.Request, f fault) kmsg.Response {
 	resp := kmsg.NewPtrDeleteGroupsResponse()
 	for _, g := range r.(*kmsg.DeleteGroupsRequest).Groups {
 		rg := kmsg.NewDeleteGroupsResponseGroup()
-		rg.Group, rg.ErrorCode = g, kerr.CoordinatorNotAvailable.Code
+		rg.Group, rg.ErrorCode = g, f.code
 		resp.Groups = append(resp.Groups, rg)
 	}
 	return resp

@@ -10,15 +10,15 @@ import (
 // DescribeConfigs, key 32, versions 0 to 4: tunnelled; every config of a topic with its source,
 // synonyms (version 1) and documentation (version 3).
 func (b *broker) describeConfigs() wire.API {
-	return b.tunnelled(kmsg.DescribeConfigs, 0, 4, awayDescribeConfigs)
+	return b.tunnelled(kmsg.DescribeConfigs, 0, 4, kerr.RequestTimedOut.Code, awayDescribeConfigs)
 }
 
-func awayDescribeConfigs(r kmsg.Request) kmsg.Response {
+func awayDescribeConfigs(r kmsg.Request, f fault) kmsg.Response {
 	resp := kmsg.NewPtrDescribeConfigsResponse()
 	for _, res := range r.(*kmsg.DescribeConfigsRequest).Resources {
 		rr := kmsg.NewDescribeConfigsResponseResource()
 		rr.ResourceType, rr.ResourceName = res.ResourceType, res.ResourceName
-		rr.ErrorCode, rr.ErrorMessage = kerr.RequestTimedOut.Code, ptr(awayText)
+		rr.ErrorCode, rr.ErrorMessage = f.code, f.text
 		resp.Resources = append(resp.Resources, rr)
 	}
 	return resp

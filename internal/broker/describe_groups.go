@@ -10,14 +10,14 @@ import (
 // DescribeGroups, key 15, versions 0 to 6: tunnelled; an unknown group is Dead without error, with
 // 69 from version 6.
 func (b *broker) describeGroups() wire.API {
-	return b.tunnelled(kmsg.DescribeGroups, 0, 6, awayDescribeGroups)
+	return b.tunnelled(kmsg.DescribeGroups, 0, 6, kerr.CoordinatorNotAvailable.Code, awayDescribeGroups)
 }
 
-func awayDescribeGroups(r kmsg.Request) kmsg.Response {
+func awayDescribeGroups(r kmsg.Request, f fault) kmsg.Response {
 	resp := kmsg.NewPtrDescribeGroupsResponse()
 	for _, g := range r.(*kmsg.DescribeGroupsRequest).Groups {
 		rg := kmsg.NewDescribeGroupsResponseGroup()
-		rg.Group, rg.ErrorCode, rg.ErrorMessage = g, kerr.CoordinatorNotAvailable.Code, ptr(awayText)
+		rg.Group, rg.ErrorCode, rg.ErrorMessage = g, f.code, f.text
 		resp.Groups = append(resp.Groups, rg)
 	}
 	return resp

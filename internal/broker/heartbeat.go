@@ -10,9 +10,9 @@ import (
 // Heartbeat, key 12, versions 0 to 4: tunnelled. Every one is carried: the control plane alone
 // knows whether the group rebalances.
 func (b *broker) heartbeat() wire.API {
-	return b.tunnelled(kmsg.Heartbeat, 0, 4, func(kmsg.Request) kmsg.Response {
+	return b.tunnelled(kmsg.Heartbeat, 0, 4, kerr.CoordinatorNotAvailable.Code, func(_ kmsg.Request, f fault) kmsg.Response {
 		resp := kmsg.NewPtrHeartbeatResponse()
-		resp.ErrorCode = kerr.CoordinatorNotAvailable.Code
+		resp.ErrorCode = f.code
 		return resp
 	})
 }

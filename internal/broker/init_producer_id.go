@@ -19,7 +19,7 @@ func (b *broker) initProducerID() wire.API {
 		req := r.Body.(*kmsg.InitProducerIDRequest)
 		switch id := req.TransactionalID; {
 		case id == nil:
-			return b.call(ctx, r, awayInitProducerID), nil
+			return b.call(ctx, r, kerr.CoordinatorLoadInProgress.Code, awayInitProducerID), nil
 		case *id == "":
 			return initProducerIDError(kerr.InvalidRequest.Code), nil
 		}
@@ -29,8 +29,8 @@ func (b *broker) initProducerID() wire.API {
 	})
 }
 
-func awayInitProducerID(kmsg.Request) kmsg.Response {
-	return initProducerIDError(kerr.CoordinatorLoadInProgress.Code)
+func awayInitProducerID(_ kmsg.Request, f fault) kmsg.Response {
+	return initProducerIDError(f.code)
 }
 
 func initProducerIDError(code int16) kmsg.Response {

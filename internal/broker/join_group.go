@@ -17,13 +17,13 @@ func (b *broker) joinGroup() wire.API {
 	return b.api(kmsg.JoinGroup, 0, 9, func(ctx context.Context, r *wire.Request) (kmsg.Response, error) {
 		req := r.Body.(*kmsg.JoinGroupRequest)
 		wait := max(req.RebalanceTimeoutMillis, req.SessionTimeoutMillis, 0)
-		return b.park(ctx, r, time.Duration(wait)*time.Millisecond, awayJoinGroup), nil
+		return b.park(ctx, r, time.Duration(wait)*time.Millisecond, kerr.CoordinatorNotAvailable.Code, awayJoinGroup), nil
 	})
 }
 
-func awayJoinGroup(r kmsg.Request) kmsg.Response {
+func awayJoinGroup(r kmsg.Request, f fault) kmsg.Response {
 	resp := kmsg.NewPtrJoinGroupResponse()
-	resp.ErrorCode = kerr.CoordinatorNotAvailable.Code
+	resp.ErrorCode = f.code
 	resp.Generation = -1
 	resp.MemberID = r.(*kmsg.JoinGroupRequest).MemberID
 	if resp.Protocol = ptr(""); r.GetVersion() >= 7 {

@@ -9,9 +9,9 @@ import (
 
 // LeaveGroup, key 13, versions 0 to 5: tunnelled. Version 3 names several members.
 func (b *broker) leaveGroup() wire.API {
-	return b.tunnelled(kmsg.LeaveGroup, 0, 5, func(kmsg.Request) kmsg.Response {
+	return b.tunnelled(kmsg.LeaveGroup, 0, 5, kerr.CoordinatorNotAvailable.Code, func(_ kmsg.Request, f fault) kmsg.Response {
 		resp := kmsg.NewPtrLeaveGroupResponse()
-		resp.ErrorCode = kerr.CoordinatorNotAvailable.Code
+		resp.ErrorCode = f.code
 		return resp
 	})
 }

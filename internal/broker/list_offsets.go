@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -91,7 +92,7 @@ func (b *broker) offsetAsks(ctx context.Context, r *wire.Request, req *kmsg.List
 			case rp.ErrorCode != 0:
 			case err != nil:
 				rp.ErrorCode = b.lookupCode(r, err)
-			case found.Name == ConsumerOffsets:
+			case found.Internal:
 				b.emptyOffset(rp, p)
 			default:
 				asks = append(asks, offsetAsk{topic: t.Topic, reply: rp, query: segment.OffsetQuery{
@@ -157,14 +158,7 @@ func (b *broker) answerOffsets(ctx context.Context, r *wire.Request, asks []offs
 	if len(asks) == 0 {
 		return nil
 	}
-	queries := make([]segment.OffsetQuery, len(asks))
-	for i, a := range asks {
-		queries[i] = a.query
-	}
-	found, err := b.Control.ListOffsets(ctx, queries)
-	if err == nil && len(found) != len(asks) {
-		err = fmt.Errorf("%d answers to %d questions", len(found), len(asks))
-	}
+	found, err := b.askOffsets(ctx, asks)
 	if err != nil {
 		for _, a := range asks {
 			a.reply.ErrorCode = kerr.LeaderNotAvailable.Code
@@ -189,6 +183,28 @@ func (b *broker) answerOffsets(ctx context.Context, r *wire.Request, asks []offs
 	}
 	_ = refine.Wait() // its functions return no errors
 	return unknown
+}
+
+// offsetsAtOnce bounds one question to the control plane.
+const offsetsAtOnce = 5000
+
+func (b *broker) askOffsets(ctx context.Context, asks []offsetAsk) ([]segment.OffsetFound, error) {
+	var all []segment.OffsetFound
+	for part := range slices.Chunk(asks, offsetsAtOnce) {
+		queries := make([]segment.OffsetQuery, len(part))
+		for i, a := range part {
+			queries[i] = a.query
+		}
+		found, err := b.Control.ListOffsets(ctx, queries)
+		if err == nil && len(found) != len(queries) {
+			err = fmt.Errorf("%d answers to %d questions", len(found), len(queries))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list offsets: %w", err)
+		}
+		all = append(all, found...)
+	}
+	return all, nil
 }
 
 // refined is f with the exact record, or f itself when that cannot be read: too early, never late.
@@ -225,7 +241,7 @@ func (b *broker) fill(version int16, a offsetAsk, f segment.OffsetFound) {
 	}
 }
 
-// emptyOffset answers for the internal topic, which has one empty partition.
+// emptyOffset answers for the internal topic, which has one partition that is always empty.
 func (b *broker) emptyOffset(rp *kmsg.ListOffsetsResponseTopicPartition, p kmsg.ListOffsetsRequestTopicPartition) {
 	if p.Partition != 0 {
 		rp.ErrorCode = kerr.UnknownTopicOrPartition.Code

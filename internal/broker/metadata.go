@@ -19,7 +19,7 @@ import (
 // the agent that was asked. A missing topic is created where the client and the configuration
 // allow it (version 4; before that the client always does). While the control plane is away the
 // answer is what was last known; of a topic never seen, 5 is said instead of 3. Asking by id works
-// from version 12. The internal topic of offsets is shown, led by the asked agent. Left out: the
+// from version 12. The internal topic of offsets is led by the asked agent. Left out: the
 // top-level error of version 13 is always 0.
 func (b *broker) metadata() wire.API {
 	return b.api(kmsg.Metadata, 0, 13, func(ctx context.Context, r *wire.Request) (kmsg.Response, error) {
@@ -107,8 +107,6 @@ func questions(req *kmsg.MetadataRequest) (want []wantedTopic, q topic.Query) {
 		}
 		seen[key] = true
 		switch {
-		case w.byID && w.id == consumerOffsetsID() || w.name == ConsumerOffsets:
-			w.Found, w.decided = topic.Found{Topic: consumerOffsets()}, true
 		case w.byID:
 			q.IDs = append(q.IDs, w.id)
 		case !validName(w.name):
@@ -129,13 +127,13 @@ func (b *broker) allTopics(ctx context.Context, r *wire.Request) []wantedTopic {
 			found = append(found, topic.Found{Topic: t})
 		}
 	}
-	want := make([]wantedTopic, 0, len(found)+1)
+	want := make([]wantedTopic, 0, len(found))
 	for _, f := range found {
-		if f.Code == 0 && f.Topic.Name != ConsumerOffsets {
+		if f.Code == 0 {
 			want = append(want, wantedTopic{Found: f})
 		}
 	}
-	return append(want, wantedTopic{Found: topic.Found{Topic: consumerOffsets()}})
+	return want
 }
 
 // lastKnown answers from the cache. Of what is not there nothing is claimed.

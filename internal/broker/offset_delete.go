@@ -10,9 +10,9 @@ import (
 // OffsetDelete, key 47, version 0: tunnelled; a topic that the group subscribes to keeps its
 // offsets (86 per partition).
 func (b *broker) offsetDelete() wire.API {
-	return b.tunnelled(kmsg.OffsetDelete, 0, 0, func(kmsg.Request) kmsg.Response {
+	return b.tunnelled(kmsg.OffsetDelete, 0, 0, kerr.CoordinatorNotAvailable.Code, func(_ kmsg.Request, f fault) kmsg.Response {
 		resp := kmsg.NewPtrOffsetDeleteResponse()
-		resp.ErrorCode = kerr.CoordinatorNotAvailable.Code
+		resp.ErrorCode = f.code
 		return resp
 	})
 }

@@ -18,9 +18,9 @@ const syncWait = 10 * time.Minute
 // assignment. Resending it changes nothing: the first assignment of a generation stands.
 func (b *broker) syncGroup() wire.API {
 	return b.api(kmsg.SyncGroup, 0, 5, func(ctx context.Context, r *wire.Request) (kmsg.Response, error) {
-		return b.park(ctx, r, syncWait, func(kmsg.Request) kmsg.Response {
+		return b.park(ctx, r, syncWait, kerr.CoordinatorNotAvailable.Code, func(_ kmsg.Request, f fault) kmsg.Response {
 			resp := kmsg.NewPtrSyncGroupResponse()
-			resp.ErrorCode = kerr.CoordinatorNotAvailable.Code
+			resp.ErrorCode = f.code
 			return resp
 		}), nil
 	})

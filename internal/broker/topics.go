@@ -112,18 +112,12 @@ func (e *CodeError) Is(target error) bool {
 // Lookup finds a topic by name. A CodeError is a confirmed answer; any other error says that there
 // was none.
 func (c *TopicCache) Lookup(ctx context.Context, name string) (topic.Topic, error) {
-	if name == ConsumerOffsets {
-		return consumerOffsets(), nil
-	}
 	e, ok := c.get(name)
 	return c.lookup(ctx, "name "+name, topic.Query{Names: []string{name}}, e, ok)
 }
 
 // LookupID finds a topic by id, as Lookup does by name.
 func (c *TopicCache) LookupID(ctx context.Context, id topic.ID) (topic.Topic, error) {
-	if id == consumerOffsetsID() {
-		return consumerOffsets(), nil
-	}
 	e, ok := c.getID(id)
 	return c.lookup(ctx, "id "+id.String(), topic.Query{IDs: []topic.ID{id}}, e, ok)
 }
@@ -178,10 +172,6 @@ func (c *TopicCache) lookupAll(ctx context.Context, names []string) (map[string]
 		_, done := topics[name]
 		_, asked := errs[name]
 		if done || asked {
-			continue
-		}
-		if name == ConsumerOffsets {
-			topics[name] = consumerOffsets()
 			continue
 		}
 		e, ok := c.get(name)

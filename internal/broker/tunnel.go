@@ -2,24 +2,33 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/isthmusdata/isthmus/internal/topic"
 	"github.com/isthmusdata/isthmus/internal/wire"
 )
 
 // awayText is the message that goes with an away code, where the schema has room for one.
 const awayText = "the control plane is away; the request may or may not have been applied"
 
-// away fills the error fields of a request's own response, so that the client tries again.
-type away func(req kmsg.Request) kmsg.Response
+// fault is what a response of a request's own schema says went wrong.
+type fault struct {
+	code int16
+	text *string
+}
 
-// tunnelled is the API of a request that the control plane answers.
-func (b *broker) tunnelled(key kmsg.Key, minVersion, maxVersion int16, away away) wire.API {
+// away fills the error fields of a request's own response.
+type away func(req kmsg.Request, f fault) kmsg.Response
+
+// tunnelled is the API of a request that the control plane answers; code makes its clients try again.
+func (b *broker) tunnelled(key kmsg.Key, minVersion, maxVersion, code int16, away away) wire.API {
 	return b.api(key, minVersion, maxVersion, func(ctx context.Context, r *wire.Request) (kmsg.Response, error) {
-		return b.call(ctx, r, away), nil
+		return b.call(ctx, r, code, away), nil
 	})
 }
 
@@ -29,22 +38,29 @@ func (b *broker) api(key kmsg.Key, minVersion, maxVersion int16, serve func(cont
 }
 
 // call carries a request to the control plane and its answer back, or answers away.
-func (b *broker) call(ctx context.Context, r *wire.Request, away away) kmsg.Response {
+func (b *broker) call(ctx context.Context, r *wire.Request, code int16, away away) kmsg.Response {
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.CallTimeout)
 	defer cancel()
 	resp, err := b.carry(ctx, r, r.Body)
 	if err != nil {
-		return b.away(r, err, away)
+		return b.away(r, err, code, away)
 	}
 	return resp
 }
 
+// errTooLarge: the control plane would never take the request, so that trying again is no use.
+var errTooLarge = errors.New("request is too large for the control plane")
+
 // carry sends one request once. body may differ from the client's.
 func (b *broker) carry(ctx context.Context, r *wire.Request, body kmsg.Request) (kmsg.Response, error) {
 	name := kmsg.NameForKey(r.Key)
+	call := body.AppendTo(nil)
+	if len(call) > b.cfg.MaxCall {
+		return nil, fmt.Errorf("%w: %s of %d bytes, at most %d are taken", errTooLarge, name, len(call), b.cfg.MaxCall)
+	}
 	start := time.Now()
 	answer, err := b.Control.Call(ctx, Call{
-		Key: r.Key, Version: r.Version, Body: body.AppendTo(nil),
+		Key: r.Key, Version: r.Version, Body: call,
 		ClientID: r.ClientID, ClientHost: r.Conn.RemoteHost(), Principal: r.Conn.Principal(),
 	})
 	b.metrics.seconds.WithLabelValues(name).Observe(time.Since(start).Seconds())
@@ -71,7 +87,7 @@ func (b *broker) decode(req kmsg.Request, answer []byte) (kmsg.Response, error) 
 }
 
 // away answers a request whose call failed, and says why in the log.
-func (b *broker) away(r *wire.Request, err error, away away) kmsg.Response {
+func (b *broker) away(r *wire.Request, err error, code int16, away away) kmsg.Response {
 	select {
 	case <-r.Conn.Done(): // nobody waits for it any more
 	default:
@@ -79,7 +95,10 @@ func (b *broker) away(r *wire.Request, err error, away away) kmsg.Response {
 		b.rate.Warn("away "+name, "request not answered by the control plane", "request", name,
 			"client_id", r.ClientID, "remote", r.Conn.RemoteHost(), "error", err)
 	}
-	return away(r.Body)
+	if errors.Is(err, errTooLarge) {
+		return away(r.Body, fault{kerr.InvalidRequest.Code, ptr(err.Error())})
+	}
+	return away(r.Body, fault{code, ptr(awayText)})
 }
 
 // Parked requests are sent again after parkRetry, doubled up to parkRetryMax.
@@ -90,25 +109,25 @@ const (
 
 // park carries a request that may wait for other clients for up to wait. When the call fails, as
 // at a failover of the control plane, it is sent again; when it has failed for CallTimeout without
-// a break, or the listener drains, away is answered.
-func (b *broker) park(ctx context.Context, r *wire.Request, wait time.Duration, away away) kmsg.Response {
+// a break, when the control plane no longer answers others either, or when the listener drains,
+// away is answered.
+func (b *broker) park(ctx context.Context, r *wire.Request, wait time.Duration, code int16, away away) kmsg.Response {
 	ctx, cancel := context.WithTimeout(ctx, min(wait, b.cfg.MaxPark)+b.cfg.CallTimeout)
 	defer cancel()
-	defer onDrain(r.Conn, cancel)()
+	go b.watch(ctx, r.Conn, cancel)
 	retry := parkRetry
-	var failing time.Time // of the first failure since the control plane last took the call
+	var failing time.Time // of the first failure since the control plane last held the call
 	for {
 		sent := time.Now()
 		resp, err := b.carry(ctx, r, r.Body)
 		if err == nil {
 			return resp
 		}
-		// A call that was held longer than a refusal takes had been parked there.
 		if failing.IsZero() || time.Since(sent) > b.cfg.CallTimeout {
 			failing, retry = time.Now(), parkRetry
 		}
-		if ctx.Err() != nil || time.Since(failing) > b.cfg.CallTimeout {
-			return b.away(r, err, away)
+		if ctx.Err() != nil || errors.Is(err, errTooLarge) || time.Since(failing) > b.cfg.CallTimeout {
+			return b.away(r, err, code, away)
 		}
 		select {
 		case <-time.After(retry):
@@ -118,17 +137,32 @@ func (b *broker) park(ctx context.Context, r *wire.Request, wait time.Duration, 
 	}
 }
 
-// onDrain calls cancel when the listener drains, until stop is called.
-func onDrain(c *wire.Conn, cancel func()) (stop func()) {
-	done := make(chan struct{})
-	go func() {
+// watch cancels a parked call when the listener drains or the control plane is away. A call that is
+// held looks from here like one that is tried again and again; a read that is never held tells them
+// apart, one for all that are parked.
+func (b *broker) watch(ctx context.Context, c *wire.Conn, cancel func()) {
+	tick := time.NewTicker(b.cfg.CallTimeout)
+	defer tick.Stop()
+	for {
 		select {
+		case <-ctx.Done():
+			return
 		case <-c.Draining():
 			cancel()
-		case <-done:
+			return
+		case <-tick.C:
 		}
-	}()
-	return func() { close(done) }
+		_, err, _ := b.probe.Do("", func() (any, error) {
+			ctx, stop := context.WithTimeout(context.Background(), b.cfg.CallTimeout)
+			defer stop()
+			_, err := b.Control.Topics(ctx, topic.Query{})
+			return nil, err
+		})
+		if err != nil {
+			cancel()
+			return
+		}
+	}
 }
 
 // ptr is a pointer to a copy of v, as kmsg wants nullable fields.
