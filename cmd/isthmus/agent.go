@@ -119,7 +119,7 @@ func startAgent(ctx context.Context, config agentConfig, deps agentDeps) (*agent
 	life, cancel := context.WithCancel(context.Background())
 	a := &agent{
 		config: config, name: hex.EncodeToString(name), deps: deps, failed: make(chan error, 8), cancel: cancel,
-		log: deps.log.With("group", config.Group),
+		log: deps.log,
 	}
 	for _, build := range []func(context.Context, context.Context) error{
 		a.listen, a.login, a.join, a.buildRoles, a.serve,
