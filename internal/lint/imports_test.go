@@ -26,7 +26,6 @@ var rules = []struct{ from, to, why string }{
 	{"agentgroup", "fetch", "a group must not know what its members do"},
 	{"control/client", "control/raft", "an agent links no consensus"},
 	{"control/client", "control/server", "an agent links no sequencer"},
-	{"control/coordinator", "control/controlpb", "the coordinator decides without knowing how it is asked"},
 	{"internal", "produce", "imports point inward"},
 	{"internal", "fetch", "imports point inward"},
 	{"internal", "control", "imports point inward"},
