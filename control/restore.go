@@ -151,7 +151,10 @@ func (s *State) readSlot(d *decoder, n int) uint32 {
 	return v
 }
 
+// readTopics reads topics and dying partitions. No two may share an id or a number: what is due
+// would be done to the wrong one, without end.
 func (s *State) readTopics(d *decoder) {
+	numbers := map[uint64]struct{}{}
 	for range d.count("topics") {
 		t := &topicEntry{topic: topic.Topic{Name: d.string("topic")}}
 		d.raw(t.topic.ID[:])
@@ -172,12 +175,20 @@ func (s *State) readTopics(d *decoder) {
 		}
 		t.topic.Config = config
 		for i := range d.count("partitions") {
-			if place := s.readPartition(d, t.topic.ID, int32(i)); d.err == nil {
-				t.places = append(t.places, place)
-			}
+			place := s.readPartition(d, t.topic.ID, int32(i), numbers)
 			if d.err != nil {
 				return
 			}
+			t.places = append(t.places, place)
+		}
+		if _, twice := s.topicByID[t.topic.ID]; twice {
+			d.fail("topic %q has the id of another", t.topic.Name)
+		}
+		if _, twice := s.topics.Get(t.topic.Name); twice {
+			d.fail("topic %q comes twice", t.topic.Name)
+		}
+		if d.err != nil {
+			return
 		}
 		t.topic.Partitions = int32(len(t.places))
 		s.putTopic(t)
@@ -186,7 +197,7 @@ func (s *State) readTopics(d *decoder) {
 		var id topic.ID
 		d.raw(id[:])
 		index := int32(d.upTo(math.MaxInt32, "partition"))
-		place := s.readPartition(d, id, index)
+		place := s.readPartition(d, id, index, numbers)
 		if d.err != nil {
 			return
 		}
@@ -194,9 +205,13 @@ func (s *State) readTopics(d *decoder) {
 	}
 }
 
-func (s *State) readPartition(d *decoder, id topic.ID, index int32) uint32 {
+func (s *State) readPartition(d *decoder, id topic.ID, index int32, numbers map[uint64]struct{}) uint32 {
 	p := partition{topic: id, index: index, tail: cow.None, due: never}
 	p.number, p.logStart = d.uint(), d.int()
+	if _, twice := numbers[p.number]; twice || p.number > s.nextPartition {
+		d.fail("partition number %d", p.number)
+	}
+	numbers[p.number] = struct{}{}
 	end, n := d.int(), d.count("entries")
 	e := extent{base: p.logStart}
 	if n > 0 {
