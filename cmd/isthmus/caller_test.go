@@ -210,3 +210,13 @@ func batchesOf(t *testing.T, b []byte) []record.Batch {
 	}
 	return all
 }
+
+// producerID draws a producer id, as an idempotent producer does first.
+func (c *caller) producerID() int64 {
+	c.t.Helper()
+	answer := call[*kmsg.InitProducerIDResponse](c, 4, kmsg.NewPtrInitProducerIDRequest())
+	if answer.ErrorCode != 0 || answer.ProducerID < 0 || answer.ProducerEpoch != 0 {
+		c.t.Fatalf("draw a producer id: code %d, id %d, epoch %d", answer.ErrorCode, answer.ProducerID, answer.ProducerEpoch)
+	}
+	return answer.ProducerID
+}

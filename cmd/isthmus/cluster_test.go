@@ -41,8 +41,7 @@ func startLands(t *testing.T, changes ...func(*agentConfig)) *lands {
 	return startLandsOn(t, dir, "file://"+filepath.Join(dir, "bucket"), changes...)
 }
 
-// startLandsOn starts both groups over a bucket, which agents may see otherwise than the control
-// plane does: what follows a | is for them alone.
+// startLandsOn starts both groups over a bucket of the test's choice.
 func startLandsOn(t *testing.T, dir, bucket string, changes ...func(*agentConfig)) *lands {
 	t.Helper()
 	l := startControlAlone(t, dir, bucket)

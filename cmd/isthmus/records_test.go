@@ -116,7 +116,7 @@ func (l *lands) sameBytes() {
 		for _, idempotent := range []bool{true, false} {
 			b := recordtest.Batch(recordtest.Options{
 				Records: 7, Size: 300, Key: "k", Seed: uint64(codec), Codec: codec, Xerial: idempotent, Time: 1_700_000_000_000, Step: 5,
-				Idempotent: idempotent, ProducerID: 1000 + int64(codec),
+				Idempotent: idempotent, ProducerID: prod.producerID(),
 			})
 			if base := prod.stored("bytes", b); base != int64(7*len(sent)) {
 				l.t.Fatalf("batch %d got offset %d", len(sent), base)
@@ -187,8 +187,9 @@ func (l *lands) pipelined() {
 	l.create("pipelined", 1)
 	c := l.dial("prod-2")
 	const requests = 20
+	id := c.producerID()
 	for i := range requests {
-		b := recordtest.Batch(recordtest.Options{Values: []string{fmt.Sprint(i)}, Idempotent: true, ProducerID: 77, Sequence: int32(i)})
+		b := recordtest.Batch(recordtest.Options{Values: []string{fmt.Sprint(i)}, Idempotent: true, ProducerID: id, Sequence: int32(i)})
 		c.send(9, produceRequest(-1, "pipelined", b))
 	}
 	for i := range requests {
