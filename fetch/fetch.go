@@ -264,13 +264,12 @@ func (f *fetch) lookOnce(wake func()) sight {
 			s.open = true
 			s.blank = s.blank || !v.known
 		case refused:
-			switch {
-			case v.code == codeOutOfRange:
+			if v.code == codeOutOfRange {
 				s.urgent = true
-			default:
-				s.errors = true
-				s.refused = append(s.refused, i)
+				break
 			}
+			s.errors = true
+			s.refused = append(s.refused, i)
 		}
 	}
 	if wake != nil {
@@ -350,12 +349,12 @@ func (f *fetch) read(ctx context.Context) {
 	f.want()
 	f.h.reader.acquire(ctx, f.needs, true, true)
 	left := f.maxBytes()
-	any := false
+	some := false
 	for i := range f.parts {
 		p := &f.parts[i]
-		f.finish(ctx, p, left, !any)
+		f.finish(ctx, p, left, !some)
 		left = max(0, left-int64(p.out.records.size))
-		any = any || p.out.records.size > 0
+		some = some || p.out.records.size > 0
 	}
 	f.ahead()
 }
@@ -381,18 +380,18 @@ func (f *fetch) ahead() {
 // want chooses the locations to read, partition by partition, until max_bytes is reached.
 func (f *fetch) want() {
 	left := f.maxBytes()
-	any := false
+	some := false
 	for i := range f.parts {
 		p := &f.parts[i]
 		if p.code != 0 || p.view.verdict != ready {
 			continue
 		}
 		budget := min(int64(max(p.maxBytes, 0)), left)
-		if budget == 0 && any {
+		if budget == 0 && some {
 			continue
 		}
 		f.wantOf(p, max(budget, 1))
-		any = true
+		some = true
 		left = max(0, left-min(p.view.bytes, budget))
 	}
 }

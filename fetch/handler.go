@@ -50,8 +50,8 @@ type Deps struct {
 	Owners Owners
 	// PeerTLS protects the conversation between agents, both ways; nil: plain.
 	PeerTLS  *tls.Config
-	Log      *slog.Logger
-	Registry prometheus.Registerer
+	Log      *slog.Logger          // nil: nothing is logged
+	Registry prometheus.Registerer // nil: metrics are not registered
 }
 
 // Handler answers Fetch. Run must run beside it.
@@ -85,6 +85,9 @@ func New(cfg Config, deps Deps) (*Handler, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	if deps.Log == nil {
+		deps.Log = slog.New(slog.DiscardHandler)
+	}
 	h := &Handler{cfg: cfg, deps: deps, metrics: newMetrics(), start: time.Now(), scratch: newScratchPool(),
 		rate: wire.NewRateLog(deps.Log, time.Minute), restarts: make(chan struct{}, 1), changed: make(chan struct{}, 1),
 		inflating: make(chan struct{}, inflateAtOnce), incarnation: deps.Incarnation()}
@@ -96,9 +99,11 @@ func New(cfg Config, deps Deps) (*Handler, error) {
 		h.cancel()
 		return nil, err
 	}
-	if err := h.metrics.register(deps.Registry, h); err != nil {
-		h.cancel()
-		return nil, err
+	if deps.Registry != nil {
+		if err := h.metrics.register(deps.Registry, h); err != nil {
+			h.cancel()
+			return nil, err
+		}
 	}
 	return h, nil
 }

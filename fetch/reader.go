@@ -338,7 +338,7 @@ func verifyBatches(b []byte) error {
 			err = record.CheckCRC(batch)
 		}
 		if err != nil {
-			return fmt.Errorf("%w: %v", segment.ErrFormat, err)
+			return fmt.Errorf("%w: %w", segment.ErrFormat, err)
 		}
 		b = rest
 	}

@@ -5,8 +5,9 @@ import (
 	"math"
 	"time"
 
-	"github.com/isthmusdata/isthmus/internal/topic"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/isthmusdata/isthmus/internal/topic"
 )
 
 // ref names a partition as a client does: by the topic's name up to version 12, by its id from 13 on.

@@ -26,7 +26,7 @@ const cluster = "c1"
 // world is everything around a Handler: a control plane that places segments, a bucket that
 // counts, and topics. Records written to it are what a consumer has to read.
 type world struct {
-	t *testing.T
+	t testing.TB
 
 	mu          sync.Mutex
 	incarnation uint32
@@ -53,7 +53,7 @@ type worldLog struct {
 	starts    []int  // where in written the batch that holds each offset begins
 }
 
-func newWorld(t *testing.T, topics ...string) *world {
+func newWorld(t testing.TB, topics ...string) *world {
 	w := &world{t: t, incarnation: 1, objects: map[string][]byte{}, logs: map[topic.Partition]*worldLog{}}
 	for i, name := range topics {
 		id := topic.ID{15: byte(i + 1)}
