@@ -85,7 +85,7 @@ func (c *claim) look(ctx context.Context) error {
 	if err != nil {
 		return c.missing(err)
 	}
-	if info.Size > maxClaim {
+	if info.Size == 0 || info.Size > maxClaim {
 		return fmt.Errorf("%w: %s has %d B, which no cluster object has: use another prefix", ErrSuperseded, c.key, info.Size)
 	}
 	raw, err := c.store.GetRange(ctx, c.key, 0, info.Size)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,7 +21,17 @@ const clusterKey = "main/meta/cluster"
 // hooked lets a test decide what becomes of a put.
 type hooked struct {
 	Claims
-	put func(put func() error) error
+	put  func(put func() error) error
+	head func() error // nil: always found
+}
+
+func (h *hooked) Head(ctx context.Context, key string) (objstore.Info, error) {
+	if h.head != nil {
+		if err := h.head(); err != nil {
+			return objstore.Info{}, err
+		}
+	}
+	return h.Claims.Head(ctx, key)
 }
 
 func (h *hooked) PutNew(ctx context.Context, key string, body [][]byte, sum uint32) error {
@@ -91,7 +102,7 @@ func TestCrashDuringBootstrap(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBed(t)
-			b.deps.Store = &hooked{b.store, put}
+			b.deps.Store = &hooked{Claims: b.store, put: put}
 			n, err := b.open()
 			if err == nil { // read back: the put was ours
 				id := n.Identity()
@@ -133,7 +144,7 @@ func TestCrashBeforeReady(t *testing.T) {
 func TestBucketOutageDelaysBootstrap(t *testing.T) {
 	b := newBed(t)
 	failures := 0
-	b.deps.Store = &hooked{b.store, func(put func() error) error {
+	b.deps.Store = &hooked{Claims: b.store, put: func(put func() error) error {
 		if failures++; failures < 3 {
 			return objstore.ErrUnavailable
 		}
@@ -142,6 +153,36 @@ func TestBucketOutageDelaysBootstrap(t *testing.T) {
 	b.lead()
 	if failures != 3 {
 		t.Errorf("%d puts", failures)
+	}
+}
+
+// TestElectionWaitsForTheBucket: a node that cannot ask whose the prefix is does not lead, and does not
+// give up; it says what it waits for.
+func TestElectionWaitsForTheBucket(t *testing.T) {
+	b := newBed(t)
+	var looked atomic.Int64
+	var waits atomic.Value
+	var node atomic.Pointer[Node]
+	b.deps.Store = &hooked{Claims: b.store, put: func(put func() error) error { return put() }, head: func() error {
+		if n := node.Load(); n != nil {
+			waits.Store(n.Ready().Error())
+		}
+		if looked.Add(1) < 3 {
+			return objstore.ErrDenied
+		}
+		return nil
+	}}
+	elected := make(chan struct{})
+	b.deps.Elected = func(context.Context) { close(elected) }
+	n, err := b.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	node.Store(n)
+	<-elected
+	if looked.Load() != 3 || !strings.Contains(waits.Load().(string), clusterKey) {
+		t.Errorf("looked %d times, waiting for %q", looked.Load(), waits.Load())
 	}
 }
 

@@ -17,13 +17,11 @@ func raftLogger(log *slog.Logger) hclog.Logger {
 
 type sink struct{ log *slog.Logger }
 
-// Accept implements hclog.SinkAdapter. What raft calls information is detail to us.
+// Accept implements hclog.SinkAdapter. What raft calls information or a warning is detail to us: with one
+// voter it warns at every start that there was no leader yet. What matters of it, the node says itself.
 func (s sink) Accept(_ string, level hclog.Level, msg string, args ...any) {
 	to := slog.LevelDebug
-	switch level {
-	case hclog.Warn:
-		to = slog.LevelWarn
-	case hclog.Error:
+	if level >= hclog.Error {
 		to = slog.LevelError
 	}
 	s.log.Log(context.Background(), to, msg, args...)
