@@ -106,6 +106,7 @@ type agent struct {
 	topics     *broker.TopicCache
 	producer   *produce.Runner // nil without the role
 	fetcher    *fetch.Handler  // nil without the role
+	chunks     *fetch.PeerServer
 	server     *wire.Server
 }
 
@@ -287,11 +288,8 @@ func (a *agent) serve(_, life context.Context) (err error) {
 	}
 	if a.fetcher != nil {
 		a.run(life, "follow the index", a.fetcher.Run)
-		peers := a.fetcher.PeerServer()
-		a.run(life, "serve agents of the group", func(ctx context.Context) error {
-			defer context.AfterFunc(ctx, peers.Close)()
-			return peers.Serve(a.peers)
-		})
+		a.chunks = a.fetcher.PeerServer()
+		a.run(life, "serve agents of the group", func(context.Context) error { return a.chunks.Serve(a.peers) })
 	}
 	a.run(life, "serve Kafka clients", func(context.Context) error {
 		if err := a.server.Serve(a.kafka); !errors.Is(err, wire.ErrStopped) {
@@ -315,7 +313,8 @@ func (a *agent) stop(ctx context.Context) error {
 		faults = append(faults, a.producer.Drain(ctx))
 	}
 	faults = append(faults, a.server.Drain(ctx))
-	if err := a.membership.EndSession(ctx, a.session.Load()); err != nil {
+	// Not by way of the membership, which would log in again.
+	if err := a.client.EndSession(ctx, a.session.Load()); err != nil {
 		a.log.Info("the session could not be ended, its lease will lapse", "error", err)
 	}
 	a.close()
@@ -329,6 +328,9 @@ func (a *agent) close() {
 	a.cancel()
 	if a.server != nil {
 		a.server.Close()
+	}
+	if a.chunks != nil {
+		a.chunks.Close()
 	}
 	if a.fetcher != nil {
 		a.fetcher.Close()

@@ -65,7 +65,7 @@ It admits any caller, and therefore listens on loopback only, unless told --inse
 		}
 		return runControl(cmd.Context(), config, logger)
 	})
-	cmd.AddCommand(newControlStatus())
+	cmd.AddCommand(newControlStatus(), newControlConfirmClock())
 	return cmd
 }
 
@@ -179,5 +179,22 @@ func newControlStatus() *cobra.Command {
 			rows[i] = []any{a.Group, a.NodeID, a.Roles, a.Zone, a.KafkaAddress, a.Session}
 		}
 		return o.print(nil, "GROUP\tNODE\tROLES\tZONE\tKAFKA\tSESSION", rows)
+	})
+}
+
+func newControlConfirmClock() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "confirm-clock",
+		Short: "Confirm the leader's clock after a jump that nothing else confirmed",
+		Long: `confirm-clock ends a freeze: at an election the leader's clock stood more than a minute from the
+cluster's time and no second clock agreed with it. Until a person has looked at the clock, retention
+and the expiry of producers and offsets wait; nothing else does.`,
+		Example: "  date && isthmus control confirm-clock --control 127.0.0.1:7400",
+	}
+	return asOperator(cmd, func(ctx context.Context, o *operator, _ []string) error {
+		if err := o.client.ConfirmClock(ctx); err != nil {
+			return err
+		}
+		return o.print(map[string]any{"confirmed": true}, "", [][]any{{"the leader's clock is confirmed"}})
 	})
 }
