@@ -192,9 +192,10 @@ and the expiry of producers and offsets wait; nothing else does.`,
 		Example: "  date && isthmus control confirm-clock --control 127.0.0.1:7400",
 	}
 	return asOperator(cmd, func(ctx context.Context, o *operator, _ []string) error {
-		if err := o.client.ConfirmClock(ctx); err != nil {
+		now, err := o.client.ConfirmClock(ctx)
+		if err != nil {
 			return err
 		}
-		return o.print(map[string]any{"confirmed": true}, "", [][]any{{"the leader's clock is confirmed"}})
+		return o.print(map[string]any{"time": now}, "", [][]any{{"the leader's clock is confirmed: " + now.Format(time.RFC3339)}})
 	})
 }
