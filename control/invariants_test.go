@@ -232,7 +232,8 @@ func (w *world) deliver() {
 func (w *world) observe(c *controlpb.CommitRequest, rows []copyOf, r Result) {
 	key := fmt.Sprint(c.Session, "/", c.Sequence)
 	text := fmt.Sprintf("%+v", r.Reply.Answers)
-	if r.Reply.Outcome == segment.Answered {
+	switch r.Reply.Outcome {
+	case segment.Answered:
 		if before, again := w.seen[key]; again && before != text {
 			w.t.Fatalf("I2: commit %s answered %s, then %s", key, before, text)
 		} else if again {
@@ -242,7 +243,7 @@ func (w *world) observe(c *controlpb.CommitRequest, rows []copyOf, r Result) {
 		if w.failed[key] {
 			w.t.Fatalf("I11: commit %s answered after its session had ended without it", key)
 		}
-	} else if r.Reply.Outcome == segment.SessionEnded {
+	case segment.SessionEnded:
 		if _, was := w.seen[key]; was {
 			w.t.Fatalf("I11: commit %s was answered, and now its session has ended without it", key)
 		}
