@@ -19,8 +19,8 @@ import (
 // the agent that was asked. A missing topic is created where the client and the configuration
 // allow it (version 4; before that the client always does). While the control plane is away the
 // answer is what was last known; of a topic never seen, 5 is said instead of 3. Asking by id works
-// from version 12. The internal topic of offsets is led by the asked agent. Left out: the
-// top-level error of version 13 is always 0.
+// from version 12. The internal topic of offsets is led by the asked agent. Version 13 says with 7 at
+// the top that a list of all topics may lack some, since none was ever read; older ones cannot.
 func (b *broker) metadata() wire.API {
 	return b.api(kmsg.Metadata, 0, 13, func(ctx context.Context, r *wire.Request) (kmsg.Response, error) {
 		return b.describe(ctx, r), nil
@@ -47,28 +47,31 @@ func (b *broker) describe(ctx context.Context, r *wire.Request) kmsg.Response {
 		resp.AuthorizedOperations = clusterOperations
 	}
 	v := view{broker: b, zone: clientZone(r.ClientID), self: self, epoch: int32(b.Incarnation()), operations: req.IncludeTopicAuthorizedOperations}
-	for _, f := range b.wanted(ctx, r, req) {
+	wanted, code := b.wanted(ctx, r, req)
+	resp.ErrorCode = code
+	for _, f := range wanted {
 		resp.Topics = append(resp.Topics, v.topic(f))
 	}
 	return resp
 }
 
-// wanted finds the topics that a Metadata request asks for.
-func (b *broker) wanted(ctx context.Context, r *wire.Request, req *kmsg.MetadataRequest) []wantedTopic {
+// wanted finds the topics that a Metadata request asks for; code says that there may be more.
+func (b *broker) wanted(ctx context.Context, r *wire.Request, req *kmsg.MetadataRequest) (_ []wantedTopic, code int16) {
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.CallTimeout)
 	defer cancel()
 	if req.Topics == nil || req.Version == 0 && len(req.Topics) == 0 {
 		return b.allTopics(ctx, r)
 	}
+	b.Topics.keepListed()
 	want, q := questions(req)
 	q.Create = b.cfg.AutoCreate && (req.Version < 4 || req.AllowAutoTopicCreation)
 	if len(q.Names)+len(q.IDs) == 0 {
-		return want
+		return want, 0
 	}
 	found, err := b.Topics.ask(ctx, q)
 	if err != nil {
 		b.metadataAway(r, err)
-		return b.lastKnown(want)
+		return b.lastKnown(want), 0
 	}
 	names, ids := found[:len(q.Names)], found[len(q.Names):]
 	for i := range want {
@@ -81,7 +84,7 @@ func (b *broker) wanted(ctx context.Context, r *wire.Request, req *kmsg.Metadata
 			w.Found, names = names[0], names[1:]
 		}
 	}
-	return want
+	return want, 0
 }
 
 // wantedTopic is a topic that was asked for, by name or by id, and what was found.
@@ -119,21 +122,25 @@ func questions(req *kmsg.MetadataRequest) (want []wantedTopic, q topic.Query) {
 	return want, q
 }
 
-func (b *broker) allTopics(ctx context.Context, r *wire.Request) []wantedTopic {
+func (b *broker) allTopics(ctx context.Context, r *wire.Request) (want []wantedTopic, code int16) {
 	found, err := b.Topics.ask(ctx, topic.Query{All: true})
 	if err != nil {
 		b.metadataAway(r, err)
-		for _, t := range b.Topics.known() {
+		known, complete := b.Topics.known()
+		if !complete {
+			code = kerr.RequestTimedOut.Code
+		}
+		for _, t := range known {
 			found = append(found, topic.Found{Topic: t})
 		}
 	}
-	want := make([]wantedTopic, 0, len(found))
+	want = make([]wantedTopic, 0, len(found))
 	for _, f := range found {
 		if f.Code == 0 {
 			want = append(want, wantedTopic{Found: f})
 		}
 	}
-	return want
+	return want, code
 }
 
 // lastKnown answers from the cache. Of what is not there nothing is claimed.

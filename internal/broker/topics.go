@@ -50,6 +50,10 @@ func (c TopicsConfig) Validate() error {
 // answering from the old one while it is read.
 const waitAge = 6
 
+// listAge is the age at which the list of all topics is read again, so that there is one to show
+// while the control plane is away.
+const listAge = 5 * time.Minute
+
 // TopicCache remembers topics for the data path. An entry is read again when it is looked up after
 // its TTL; while that is under way, and for as long as the control plane is away, the old one
 // holds. That a topic does not exist is never remembered: it is said only after a confirmed read.
@@ -61,6 +65,7 @@ type TopicCache struct {
 	mu     sync.Mutex
 	byName *simplelru.LRU[string, entry]
 	names  map[topic.ID]string
+	listed time.Time // when all topics were last read
 }
 
 type entry struct {
@@ -252,7 +257,25 @@ func (c *TopicCache) learn(q topic.Query, found []topic.Found) {
 	}
 	if q.All {
 		c.keepOnly(found)
+		c.listed = now
 	}
+}
+
+// keepListed reads the list of all topics in the background when it is missing or old.
+func (c *TopicCache) keepListed() {
+	c.mu.Lock()
+	old := time.Since(c.listed) >= listAge
+	c.mu.Unlock()
+	if !old {
+		return
+	}
+	// Nobody waits for it: a failure shows in the next request's own read.
+	c.flight.DoChan("list", func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), c.cfg.Timeout)
+		defer cancel()
+		_, err := c.ask(ctx, topic.Query{All: true})
+		return topic.Topic{}, err
+	})
 }
 
 // remember puts t under its name and its id; a topic of the same name that it replaces goes.
@@ -310,16 +333,16 @@ func (c *TopicCache) getID(id topic.ID) (entry, bool) {
 	return c.byName.Get(name)
 }
 
-// known lists what is remembered, by name.
-func (c *TopicCache) known() []topic.Topic {
+// known lists what is remembered, by name; complete says that it was all there was when last listed.
+func (c *TopicCache) known() (topics []topic.Topic, complete bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	topics := make([]topic.Topic, 0, c.byName.Len())
+	topics = make([]topic.Topic, 0, c.byName.Len())
 	for _, e := range c.byName.Values() {
 		topics = append(topics, e.topic)
 	}
 	slices.SortFunc(topics, func(a, b topic.Topic) int { return strings.Compare(a.Name, b.Name) })
-	return topics
+	return topics, !c.listed.IsZero()
 }
 
 func subject(q topic.Query) string {
