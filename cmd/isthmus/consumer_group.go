@@ -169,7 +169,7 @@ func newConsumerGroupReset() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "reset GROUP", Short: "Set the committed offsets of a consumer group that has no members", Args: cobra.ExactArgs(1),
 		Long: `reset commits an offset for every partition of a topic. --to takes earliest, latest, an offset
-(42), or a time (2026-11-24T12:00:00Z): the first record that is as late. The group must have no
+(42; the nearest there is), or a time (2026-11-24T12:00:00Z): the first record that is as late. The group must have no
 members: stop its consumers first.`,
 		Example: "  isthmus consumer-group reset dashboard --topic events --to earliest",
 	}
@@ -225,8 +225,13 @@ func (o *operator) resetGroup(ctx context.Context, group, topicName, to string) 
 func (o *operator) resetOffsets(ctx context.Context, t topic.Topic, to string) ([]topic.Offset, error) {
 	offsets := make([]topic.Offset, t.Partitions)
 	if n, err := strconv.ParseInt(to, 10, 64); err == nil && n >= 0 {
-		for i := range offsets {
-			offsets[i] = topic.Offset(n)
+		states, err := o.partitions(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		for i, p := range states {
+			// Outside the log a consumer would go where its own reset policy says.
+			offsets[i] = min(max(topic.Offset(n), p.LogStart), p.LogEnd)
 		}
 		return offsets, nil
 	}
