@@ -32,6 +32,7 @@ const (
 	peerMaxSpans   = 1024
 	peerMaxBytes   = objstore.MaxWhole // of all ranges of a request
 	peerMaxText    = 1 << 10
+	peerMaxWait    = 1<<31 - 1 // milliseconds
 	peerAnswerHead = 6
 	peerFixed      = 2 + 4 + 4 + 8 + 8 + 12 + 4
 )
@@ -63,7 +64,7 @@ func appendPeerRequest(dst []byte, q *peerRequest) ([]byte, error) {
 	}
 	start := len(dst)
 	dst = append(dst, 0, 0, 0, 0, peerVersion, byte(q.class))
-	dst = binary.BigEndian.AppendUint32(dst, uint32(max(0, min(q.wait.Milliseconds(), 1<<31-1))))
+	dst = binary.BigEndian.AppendUint32(dst, uint32(max(0, min(q.wait.Milliseconds(), peerMaxWait))))
 	dst = binary.BigEndian.AppendUint32(dst, q.object.ID.Incarnation)
 	dst = binary.BigEndian.AppendUint64(dst, q.object.ID.Session)
 	dst = binary.BigEndian.AppendUint64(dst, q.object.ID.Sequence)
@@ -112,7 +113,11 @@ func parsePeerRequest(b []byte) (peerRequest, error) {
 	if b[0] != peerVersion || b[1] >= classes {
 		return bad("version %d, class %d", b[0], b[1])
 	}
-	q := peerRequest{class: class(b[1]), wait: time.Duration(binary.BigEndian.Uint32(b[2:])) * time.Millisecond}
+	wait := binary.BigEndian.Uint32(b[2:])
+	if wait > peerMaxWait {
+		return bad("a wait of %d ms", wait)
+	}
+	q := peerRequest{class: class(b[1]), wait: time.Duration(wait) * time.Millisecond}
 	q.object.ID = segment.ID{
 		Incarnation: binary.BigEndian.Uint32(b[6:]),
 		Session:     binary.BigEndian.Uint64(b[10:]),
