@@ -38,7 +38,8 @@ type producer struct {
 	sibling  uint32
 	at       int64 // state time of its last batch, placed or not
 	gap      bool  // refused for a gap, and nothing placed since
-	gapSince int64 // the first such refusal
+	gapEpoch int16 // of the gap: in a later epoch it is another one
+	gapSince int64 // the first refusal of it
 	known    bool  // a batch was placed: epoch and last count
 	epoch    int16
 	n        uint8 // batches in the window; 0 after it expired
@@ -82,7 +83,8 @@ type verdict struct {
 
 func refusal(code int16) verdict { return verdict{segment.Refused, code, -1} }
 
-// sequence decides on a batch by design section 6, and remembers it if it is to be placed at end.
+// sequence decides on a batch of an idempotent producer, and remembers it if it is to be placed at
+// end. Every answer it may give stands in the table "A row" of docs/architecture/control.md.
 //
 // An id that this cluster never gave out is 59 at once, whatever its sequence: its client then
 // asks for a new one. Nothing is remembered of it, for ids can be made up without end.
@@ -105,7 +107,7 @@ func (s *State) sequence(partition uint64, b segment.Producer, end int64) verdic
 		if b.First == 0 {
 			return s.accept(p, b, end)
 		}
-		return s.gap(p)
+		return s.gap(p, b.Epoch)
 	case b.Epoch < p.epoch:
 		return refusal(codeNotEnoughReplicas) // a client that has just bumped retries under its new epoch
 	}
@@ -128,7 +130,7 @@ func (s *State) firstBatch(key producerKey, b segment.Producer, end int64) verdi
 	case !known && s.old(b.ID):
 		return refusal(codeUnknownProducer)
 	}
-	return s.gap(p)
+	return s.gap(p, b.Epoch)
 }
 
 // sameEpoch compares a batch with what was placed before it.
@@ -139,7 +141,7 @@ func (s *State) sameEpoch(p *producer, b segment.Producer, end int64) verdict {
 	case from == 0:
 		return s.accept(p, b, end)
 	case from > 0:
-		return s.gap(p)
+		return s.gap(p, b.Epoch)
 	case to >= 0:
 		return refusal(codeSequenceGap)
 	}
@@ -185,11 +187,15 @@ func (s *State) accept(p *producer, b segment.Producer, offset int64) verdict {
 
 // gap refuses a batch whose predecessor is missing. Clients read 45 as "the earlier batch is
 // dead", so it is not said while that batch may still be uploading at another agent: only after
-// the gap has stood for a while, of which the time before an election does not count.
-func (s *State) gap(p *producer) verdict {
-	if !p.gap {
-		p.gap, p.gapSince = true, s.time
+// the gap has stood for a while, of which the time before an election does not count. A client that
+// was told 45 goes on in the next epoch: what is missing there is another batch, which has as long.
+func (s *State) gap(p *producer, epoch int16) verdict {
+	switch {
+	case !p.gap || epoch > p.gapEpoch:
+		p.gap, p.gapEpoch, p.gapSince = true, epoch, s.time
 		return refusal(codeNotEnoughReplicas)
+	case epoch < p.gapEpoch:
+		return refusal(codeNotEnoughReplicas) // as any epoch that its client has left
 	}
 	if passed(s.time, max(p.gapSince, s.electedAt), s.limits.GapPatience) {
 		return refusal(codeSequenceGap)

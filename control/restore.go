@@ -282,7 +282,7 @@ func (s *State) readProducers(d *decoder) {
 
 func (s *State) readProducer(d *decoder) producer {
 	p := producer{key: producerKey{id: d.int(), partition: d.uint()}, elder: cow.None, at: d.int()}
-	p.gap, p.gapSince, p.known = d.bool(), d.int(), d.bool()
+	p.gap, p.gapEpoch, p.gapSince, p.known = d.bool(), d.int16("epoch"), d.int(), d.bool()
 	p.epoch, p.last = d.int16("epoch"), d.int32("sequence")
 	p.n = uint8(d.upTo(windowLen, "window"))
 	for i := range p.window[:p.n] {

@@ -229,6 +229,7 @@ func (sn *Snapshot) writeProducers(e *encoder) {
 		e.uint(p.key.partition)
 		e.int(p.at)
 		e.bool(p.gap)
+		e.int(int64(p.gapEpoch))
 		e.int(p.gapSince)
 		e.bool(p.known)
 		e.int(int64(p.epoch))
