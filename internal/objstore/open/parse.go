@@ -67,11 +67,23 @@ func parse(raw string) (Spec, error) {
 	spec := Spec{Scheme: u.Scheme}
 	place, try := spec.place(u, raw)
 	query, err := url.ParseQuery(u.RawQuery)
-	if err := errors.Join(place, err, spec.options(query), spec.check()); err != nil {
-		return Spec{}, refuse(u.Scheme+"://"+u.Host+u.Path, err, try) // without its options, which may hold a secret
+	faults := []error{place, err, spec.options(query)}
+	if place == nil {
+		faults = append(faults, spec.check())
+	}
+	if err := errors.Join(faults...); err != nil {
+		u.RawQuery = "" // which may hold a secret
+		return Spec{}, refuse(u.String(), oneLine{err}, try)
 	}
 	return spec, nil
 }
+
+// oneLine writes several faults behind each other.
+type oneLine struct{ error }
+
+func (e oneLine) Error() string { return strings.ReplaceAll(e.error.Error(), "\n", "; ") }
+
+func (e oneLine) Unwrap() error { return e.error }
 
 // place reads what stands before the question mark.
 func (s *Spec) place(u *url.URL, raw string) (err error, try string) {

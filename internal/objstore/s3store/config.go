@@ -80,12 +80,10 @@ func checkBucket(name string) error {
 func checkEndpoint(endpoint string) error {
 	u, err := url.Parse(endpoint)
 	switch {
-	case err != nil:
-		return fmt.Errorf("endpoint %q: %w", endpoint, err)
-	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
-		return fmt.Errorf("endpoint %q is no address: write http://HOST:PORT or https://HOST:PORT", endpoint)
-	case u.User != nil:
+	case strings.Contains(endpoint, "@"): // before anything that shows the endpoint
 		return errors.New("endpoint holds credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead")
+	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
+		return fmt.Errorf("endpoint %q is no address: write http://HOST:PORT or https://HOST:PORT", endpoint)
 	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
 		return fmt.Errorf("endpoint %q has more than scheme, host and port", endpoint)
 	}

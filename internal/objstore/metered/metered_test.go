@@ -1,0 +1,95 @@
+package metered
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/isthmusdata/isthmus/internal/objstore"
+	"github.com/isthmusdata/isthmus/internal/objstore/memstore"
+	"github.com/isthmusdata/isthmus/internal/objstore/storetest"
+)
+
+func newMetrics(t *testing.T, reg prometheus.Registerer) *Metrics {
+	t.Helper()
+	m, err := NewMetrics(reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestConformance(t *testing.T) {
+	m := newMetrics(t, nil)
+	storetest.Run(t, func(*testing.T) objstore.Store { return New(memstore.New(nil), m) })
+}
+
+func TestCounts(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	s := New(memstore.New(nil), newMetrics(t, reg))
+	body := [][]byte{[]byte("hel"), []byte("lo")}
+	if err := s.PutNew(t.Context(), "k", body, objstore.Sum(body)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.PutNew(t.Context(), "k", body, objstore.Sum(body)); !errors.Is(err, objstore.ErrExists) {
+		t.Fatal(err)
+	}
+	if _, err := s.GetRange(t.Context(), "k", 1, 3); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.GetRange(t.Context(), "missing", 0, 3); !errors.Is(err, objstore.ErrNotFound) {
+		t.Fatal(err)
+	}
+	u, err := s.Multipart(t.Context(), "parts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(u.Part(t.Context(), body), u.Complete(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	want := Counts{Puts: 2, Gets: 2, Parts: 3, PutBytes: 10, GetBytes: 3}
+	if got := s.Counts(); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	err = testutil.GatherAndCompare(reg, strings.NewReader(`
+# HELP isthmus_objstore_bytes_total Bytes of objects sent to and received from object storage.
+# TYPE isthmus_objstore_bytes_total counter
+isthmus_objstore_bytes_total{op="get"} 3
+isthmus_objstore_bytes_total{op="multipart"} 5
+isthmus_objstore_bytes_total{op="put"} 5
+# HELP isthmus_objstore_requests_total Requests to object storage by operation and result.
+# TYPE isthmus_objstore_requests_total counter
+isthmus_objstore_requests_total{op="get",result="missing"} 1
+isthmus_objstore_requests_total{op="get",result="ok"} 1
+isthmus_objstore_requests_total{op="multipart",result="ok"} 3
+isthmus_objstore_requests_total{op="put",result="exists"} 1
+isthmus_objstore_requests_total{op="put",result="ok"} 1
+`), "isthmus_objstore_bytes_total", "isthmus_objstore_requests_total")
+	if err != nil {
+		t.Error(err)
+	}
+	if n, err := testutil.GatherAndCount(reg, "isthmus_objstore_request_seconds"); err != nil || n != 3 {
+		t.Errorf("%d histograms, %v", n, err)
+	}
+}
+
+// TestStoresShareMetrics: several stores of a process count into one registry.
+func TestStoresShareMetrics(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	for range 2 {
+		s := New(memstore.New(nil), newMetrics(t, reg))
+		if err := s.Delete(t.Context(), "k"); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Counts().Deletes; got != 1 {
+			t.Errorf("a store counted %d deletes, made 1", got)
+		}
+	}
+	m := newMetrics(t, reg)
+	if got := testutil.ToFloat64(m.requests.WithLabelValues("delete", "ok")); got != 2 {
+		t.Errorf("%v deletes in all, want 2", got)
+	}
+}
