@@ -65,7 +65,7 @@ func parse(raw string) (Spec, error) {
 			"set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or attach a role")
 	}
 	spec := Spec{Scheme: u.Scheme}
-	place, try := spec.place(u, raw)
+	try, place := spec.place(u, raw)
 	query, err := url.ParseQuery(u.RawQuery)
 	faults := []error{place, err, spec.options(query)}
 	if place == nil {
@@ -86,57 +86,57 @@ func (e oneLine) Error() string { return strings.ReplaceAll(e.error.Error(), "\n
 func (e oneLine) Unwrap() error { return e.error }
 
 // place reads what stands before the question mark.
-func (s *Spec) place(u *url.URL, raw string) (err error, try string) {
+func (s *Spec) place(u *url.URL, raw string) (try string, err error) {
 	if u.Fragment != "" || strings.HasSuffix(raw, "#") {
-		return errors.New("a # has no meaning in a bucket URL"), "write it as %23"
+		return "write it as %23", errors.New("a # has no meaning in a bucket URL")
 	}
 	switch s.Scheme {
 	case "s3":
 		s.S3 = s3store.Default()
 		s.S3.Bucket = u.Host
-		return s.setPrefix(u), ""
+		return "", s.setPrefix(u)
 	case "mem":
 		s.Name = u.Host
-		return s.setPrefix(u), ""
+		return "", s.setPrefix(u)
 	case "file":
 		return s.setFolder(u)
 	case "":
 		if absolute, err := filepath.Abs(u.Path); err == nil && u.Path != "" {
-			return errors.New("no scheme"), "file://" + filepath.ToSlash(absolute)
+			return "file://" + filepath.ToSlash(absolute), errors.New("no scheme")
 		}
-		return errors.New("no scheme"), examples
+		return examples, errors.New("no scheme")
 	case "gs", "azblob":
-		return fmt.Errorf("%s:// is not supported yet", s.Scheme), examples
+		return examples, fmt.Errorf("%s:// is not supported yet", s.Scheme)
 	}
 	schemes := []string{"s3", "file", "mem"}
 	if near := units.Nearest(s.Scheme, schemes); near != "" {
-		return fmt.Errorf("unknown scheme %q; did you mean %s://", s.Scheme, near), examples
+		return examples, fmt.Errorf("unknown scheme %q; did you mean %s://", s.Scheme, near)
 	}
-	return fmt.Errorf("unknown scheme %q", s.Scheme), examples
+	return examples, fmt.Errorf("unknown scheme %q", s.Scheme)
 }
 
-func (s *Spec) setFolder(u *url.URL) (err error, try string) {
+func (s *Spec) setFolder(u *url.URL) (try string, err error) {
 	if u.Opaque != "" || u.Host != "" || !strings.HasPrefix(u.Path, "/") {
 		relative := filepath.FromSlash(u.Opaque + u.Host + u.Path)
 		try = "write file:///FOLDER, with three slashes"
 		if absolute, err := filepath.Abs(relative); err == nil && relative != "" {
 			try = "file://" + filepath.ToSlash(absolute)
 		}
-		return errors.New("not an absolute path"), try
+		return try, errors.New("not an absolute path")
 	}
 	if strings.ContainsRune(u.Path, 0) {
-		return errors.New("the path holds a NUL"), ""
+		return "", errors.New("the path holds a NUL")
 	}
 	s.Dir = path.Clean(u.Path)
 	if s.Dir == "/" {
-		return errors.New("the root folder cannot be a bucket"), "name a folder of its own"
+		return "name a folder of its own", errors.New("the root folder cannot be a bucket")
 	}
-	return nil, ""
+	return "", nil
 }
 
 func (s *Spec) setPrefix(u *url.URL) error {
 	if u.Opaque != "" {
-		return fmt.Errorf("no // after %s:", s.Scheme)
+		return fmt.Errorf("%s: without //", s.Scheme)
 	}
 	s.Prefix = strings.Trim(u.Path, "/")
 	if s.Prefix == "" {

@@ -45,7 +45,7 @@ func (r *request) failed(ctx context.Context, err error) error {
 	switch {
 	case response != nil || api != nil:
 		e.Cause = plain{shorten(err, api, response)}
-		e.Class, e.Try = r.answered(code(api), status(response))
+		e.Try, e.Class = r.answered(code(api), status(response))
 	case r.caller.Err() != nil:
 		e.Cause = objstore.ContextError(r.caller)
 		if r.write && r.sent.Load() {
@@ -55,7 +55,7 @@ func (r *request) failed(ctx context.Context, err error) error {
 		if ctx.Err() != nil {
 			e.Cause = plain{fmt.Errorf("%w: %w", context.Cause(ctx), err)}
 		}
-		e.Class, e.Try = r.unanswered(err)
+		e.Try, e.Class = r.unanswered(err)
 	}
 	return e
 }
@@ -118,56 +118,56 @@ const (
 )
 
 // answered classifies an answer of the server: by its code where it has one that says more than the status.
-func (r *request) answered(code string, status int) (class error, try string) {
+func (r *request) answered(code string, status int) (try string, class error) {
 	switch code {
 	case "NoSuchBucket":
-		return objstore.ErrNoBucket, tryBucket
+		return tryBucket, objstore.ErrNoBucket
 	case "NoSuchKey", "NoSuchUpload":
-		return objstore.ErrNotFound, ""
+		return "", objstore.ErrNotFound
 	case "PreconditionFailed":
-		return objstore.ErrExists, ""
+		return "", objstore.ErrExists
 	case "ConditionalRequestConflict", "OperationAborted", "RequestTimeout", "IncompleteBody":
-		return objstore.ErrUnavailable, ""
+		return "", objstore.ErrUnavailable
 	case "SlowDown", "ServiceUnavailable", "Throttling", "ThrottlingException", "TooManyRequests", "RequestLimitExceeded", "BandwidthLimitExceeded":
-		return objstore.ErrThrottled, ""
+		return "", objstore.ErrThrottled
 	case "RequestTimeTooSkewed":
-		return objstore.ErrDenied, tryClock
+		return tryClock, objstore.ErrDenied
 	case "ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId", "SignatureDoesNotMatch":
-		return objstore.ErrDenied, tryKeys
+		return tryKeys, objstore.ErrDenied
 	case "AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException":
-		return objstore.ErrInvalid, tryRegion
+		return tryRegion, objstore.ErrInvalid
 	case "NotImplemented":
-		return objstore.ErrInvalid, tryServer
+		return tryServer, objstore.ErrInvalid
 	case "InternalError": // also inside an answer with status 200
-		return r.perhaps(), ""
+		return "", r.perhaps()
 	}
 	return r.byStatus(status)
 }
 
-func (r *request) byStatus(status int) (class error, try string) {
+func (r *request) byStatus(status int) (try string, class error) {
 	switch status {
 	case http.StatusPreconditionFailed:
-		return objstore.ErrExists, ""
+		return "", objstore.ErrExists
 	case http.StatusConflict, http.StatusRequestTimeout, http.StatusTemporaryRedirect:
-		return objstore.ErrUnavailable, ""
+		return "", objstore.ErrUnavailable
 	case http.StatusNotFound:
 		if r.write {
-			return objstore.ErrNoBucket, tryBucket
+			return tryBucket, objstore.ErrNoBucket
 		}
-		return objstore.ErrNotFound, ""
+		return "", objstore.ErrNotFound
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return objstore.ErrDenied, tryDenied
+		return tryDenied, objstore.ErrDenied
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		return objstore.ErrThrottled, ""
+		return "", objstore.ErrThrottled
 	case http.StatusMovedPermanently:
-		return objstore.ErrInvalid, tryRegion
+		return tryRegion, objstore.ErrInvalid
 	case http.StatusNotImplemented, http.StatusMethodNotAllowed:
-		return objstore.ErrInvalid, tryServer
+		return tryServer, objstore.ErrInvalid
 	}
 	if status >= 400 && status < 500 {
-		return objstore.ErrInvalid, ""
+		return "", objstore.ErrInvalid
 	}
-	return r.perhaps(), ""
+	return "", r.perhaps()
 }
 
 // perhaps is the class of a request that may have been carried out.
@@ -179,20 +179,20 @@ func (r *request) perhaps() error {
 }
 
 // unanswered classifies a request that no answer came to. What was sent may have arrived.
-func (r *request) unanswered(err error) (class error, try string) {
+func (r *request) unanswered(err error) (try string, class error) {
 	var credentials credentialsError
 	var network net.Error
 	if errors.As(err, &credentials) {
 		if errors.As(err, &network) {
-			return objstore.ErrUnavailable, tryConnect
+			return tryConnect, objstore.ErrUnavailable
 		}
-		return objstore.ErrDenied, tryKeys
+		return tryKeys, objstore.ErrDenied
 	}
 	if r.sent.Load() {
-		return r.perhaps(), ""
+		return "", r.perhaps()
 	}
 	if isTrust(err) {
-		return objstore.ErrUnavailable, tryTrust
+		return tryTrust, objstore.ErrUnavailable
 	}
-	return objstore.ErrUnavailable, tryConnect
+	return tryConnect, objstore.ErrUnavailable
 }
