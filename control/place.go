@@ -75,7 +75,7 @@ func (pl *placing) turnTo(at topic.Partition) {
 
 // row answers one row.
 func (pl *placing) row(r *segment.Row) segment.Answer {
-	s, p := pl.state, pl.p
+	p := pl.p
 	if p == nil {
 		return segment.Answer{Verdict: segment.Refused, Code: pl.code, Offset: topic.NoOffset, LogStart: topic.NoOffset}
 	}
@@ -90,10 +90,10 @@ func (pl *placing) row(r *segment.Row) segment.Answer {
 		return refused(pl.code)
 	case end > math.MaxInt64-int64(r.Records):
 		return refused(codePolicy) // only an agent that lies about its records comes here
-	case pl.full():
+	case r.Producer.ID == segment.NoProducer && pl.full():
 		return refused(codeNotEnoughReplicas)
 	case r.Producer.ID != segment.NoProducer:
-		v := s.sequence(p.number, r.Producer, end)
+		v := pl.sequence(r, end)
 		if v.verdict == segment.Refused {
 			return refused(v.code)
 		}
@@ -103,6 +103,15 @@ func (pl *placing) row(r *segment.Row) segment.Answer {
 		pl.add(r, end)
 	}
 	return a
+}
+
+// sequence decides on a row with a producer id. In a full index nothing is placed, and no gap
+// begins, but a batch that was placed before is told so.
+func (pl *placing) sequence(r *segment.Row, end int64) verdict {
+	if pl.full() {
+		return pl.state.repeated(pl.p.number, r.Producer)
+	}
+	return pl.state.sequence(pl.p.number, r.Producer, end)
 }
 
 // full says whether the index has no room for one more entry.

@@ -145,6 +145,12 @@ func (s *State) sameEpoch(p *producer, b segment.Producer, end int64) verdict {
 	case to >= 0:
 		return refusal(codeSequenceGap)
 	}
+	return p.repeated(b)
+}
+
+// repeated answers a batch that ends at or below the last one placed.
+func (p *producer) repeated(b segment.Producer) verdict {
+	to := distance(p.last, b.Last) - 1
 	for _, w := range p.window[:p.n] {
 		if w.first == b.First && w.last == b.Last {
 			return verdict{segment.Duplicate, 0, w.offset}
@@ -154,6 +160,20 @@ func (s *State) sameEpoch(p *producer, b segment.Producer, end int64) verdict {
 		return refusal(codeSequenceGap) // overlaps the window without being one of its batches
 	}
 	return verdict{segment.Duplicate, codeSequenceOld, -1}
+}
+
+// repeated answers a batch while nothing can be placed: as sequence does if it was placed before,
+// else with 19. It remembers nothing.
+func (s *State) repeated(partition uint64, b segment.Producer) verdict {
+	place, ok := s.producerAt[producerKey{id: b.ID, partition: partition}]
+	if !ok {
+		return refusal(codeNotEnoughReplicas)
+	}
+	p := s.producers.At(place)
+	if !p.known || b.Epoch != p.epoch || distance(p.last, b.Last) > 0 || passed(s.clock(), p.at, s.limits.ProducerExpiration) {
+		return refusal(codeNotEnoughReplicas)
+	}
+	return p.repeated(b)
 }
 
 // distance is how far sequence b lies above a, negative below; sequences wrap from 2^31-1 to 0.
