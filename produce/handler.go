@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -80,7 +81,7 @@ func (h *Handler) accept(ctx context.Context, p *pending) []*Batch {
 	i := 0
 	for ti := range p.req.Topics {
 		t := &p.req.Topics[ti]
-		found, r := h.lookup(ctx, p.req.Acks, t.Topic)
+		found, r := h.lookupAll(ctx, p.req.Acks, t)
 		for pi := range t.Partitions {
 			s := &p.slots[i]
 			i++
@@ -123,6 +124,18 @@ func (h *Handler) check(s *slot, t *topic.Topic, part *kmsg.ProduceRequestTopicP
 		Patience:   time.Duration(s.p.req.TimeoutMillis) * time.Millisecond,
 	}
 	return nil
+}
+
+// lookupAll finds a topic, past the cache when the cached one lacks a partition that is written to:
+// it may have grown, and "unknown" is said only after a confirmed read (I9).
+func (h *Handler) lookupAll(ctx context.Context, acks int16, t *kmsg.ProduceRequestTopic) (topic.Topic, *refusal) {
+	found, r := h.lookup(ctx, acks, t.Topic)
+	grown := func(p kmsg.ProduceRequestTopicPartition) bool { return p.Partition >= found.Partitions }
+	if r != nil || found.Internal || !slices.ContainsFunc(t.Partitions, grown) {
+		return found, r
+	}
+	h.topics.Forget(t.Topic)
+	return h.lookup(ctx, acks, t.Topic)
 }
 
 // lookup finds a topic, or says why nothing can be written to it.
