@@ -26,25 +26,6 @@ func offsetsTopic() topic.Topic {
 	return t
 }
 
-// maxTopicName bounds topic names, in bytes; Kafka's rule.
-const maxTopicName = 249
-
-// lawfulTopicName holds Kafka's rule. Two names that differ only in . and _ are both allowed:
-// Kafka refuses the second because of its metric names, and we have none of those.
-func lawfulTopicName(name string) bool {
-	if name == "" || name == "." || name == ".." || len(name) > maxTopicName {
-		return false
-	}
-	for _, c := range []byte(name) {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '_', c == '-':
-		default:
-			return false
-		}
-	}
-	return true
-}
-
 func (s *State) createTopic(c *controlpb.CreateTopicCommand, r *Result) {
 	name := c.GetName()
 	id, ok := topicID(c.GetId())
@@ -75,7 +56,7 @@ func (s *State) createTopic(c *controlpb.CreateTopicCommand, r *Result) {
 func (s *State) checkNewTopic(c *controlpb.CreateTopicCommand) int16 {
 	n := int(c.GetPartitions())
 	switch _, known := s.shares.Get(c.GetShare()); {
-	case !lawfulTopicName(c.GetName()), c.GetName() == OffsetsTopic:
+	case topic.CheckName(c.GetName()) != nil, c.GetName() == OffsetsTopic:
 		return codeInvalidTopic
 	case n <= 0, n > s.limits.MaxTopicPartitions, s.partitions.Len()+n > s.limits.MaxPartitions:
 		return codeInvalidPartitions

@@ -168,21 +168,10 @@ func (t *Tunnel) checkNew(s *control.State, who control.Caller, c *call, n *newT
 	}
 }
 
-// checkTopicName holds Kafka's rules for names.
+// checkTopicName refuses a name in the words of Kafka's brokers.
 func checkTopicName(name string) *fault {
-	const most = 249
-	switch {
-	case name == "":
-		return &fault{codeInvalidTopic, "Topic name is invalid: the empty string is not allowed"}
-	case name == "." || name == "..":
-		return &fault{codeInvalidTopic, fmt.Sprintf("Topic name is invalid: '%s' is not allowed", name)}
-	case len(name) > most:
-		return &fault{codeInvalidTopic, fmt.Sprintf("Topic name is invalid: the length of '%s...' is longer than the max allowed length %d", safe(name[:16]), most)}
-	}
-	for _, b := range []byte(name) {
-		if !('a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' || '0' <= b && b <= '9' || b == '.' || b == '_' || b == '-') {
-			return &fault{codeInvalidTopic, fmt.Sprintf("Topic name is invalid: '%s' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'", safe(name))}
-		}
+	if err := topic.CheckName(name); err != nil {
+		return &fault{codeInvalidTopic, "Topic name is invalid: " + err.Error()}
 	}
 	return nil
 }

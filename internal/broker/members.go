@@ -69,16 +69,3 @@ func clientZone(clientID string) string {
 func isZone(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.'
 }
-
-// validName reports whether a topic may have the name, as Kafka decides it.
-func validName(name string) bool {
-	if name == "" || name == "." || name == ".." || len(name) > 249 {
-		return false
-	}
-	for i := range len(name) {
-		if !isZone(name[i]) {
-			return false
-		}
-	}
-	return true
-}

@@ -112,7 +112,7 @@ func questions(req *kmsg.MetadataRequest) (want []wantedTopic, q topic.Query) {
 		switch {
 		case w.byID:
 			q.IDs = append(q.IDs, w.id)
-		case !validName(w.name):
+		case topic.CheckName(w.name) != nil:
 			w.Found, w.decided = topic.Found{Code: kerr.InvalidTopicException.Code}, true
 		default:
 			q.Names = append(q.Names, w.name)

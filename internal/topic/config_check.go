@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/isthmusdata/isthmus/internal/units"
 )
 
 // check is the rule that a value must keep, as Kafka's ConfigDef has it.
@@ -142,38 +144,14 @@ func shareName(value string) error {
 // suggest names the known key that is nearest to an unknown one, if any is near.
 func suggest(name string) string {
 	if len(name) > 128 {
-		return ""
+		return "" // no slip of the pen
 	}
-	best, distance := "", len(name)/2+1
-	for _, k := range configTable {
-		if d := editDistance(name, k.Name); d < distance {
-			best, distance = k.Name, d
-		}
+	known := make([]string, len(configTable))
+	for i, k := range configTable {
+		known[i] = k.Name
 	}
-	if best == "" {
-		return ""
+	if near := units.Nearest(name, known); near != "" {
+		return fmt.Sprintf("; did you mean %q?", near)
 	}
-	return fmt.Sprintf("; did you mean %q?", best)
-}
-
-// editDistance counts the single-byte insertions, deletions and replacements
-// that turn a into b.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return ""
 }

@@ -1,12 +1,10 @@
-// Package topic names a place in a log: which topic, which partition, which
-// offset. It holds names only, so that every other package can share them
-// without sharing anything else.
 package topic
 
 import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // ID identifies a topic for good: a topic that is deleted and created again
@@ -44,6 +42,32 @@ type Offset int64
 
 // NoOffset stands for an offset that is not known; Kafka's wire uses the same value.
 const NoOffset Offset = -1
+
+// maxName bounds a topic's name, in bytes; Kafka's rule.
+const maxName = 249
+
+// CheckName reports why a topic may not have a name. Two names that differ only in . and _ may
+// stand side by side: Kafka refuses the second because of its metric names, and there are none of
+// those here.
+func CheckName(name string) error {
+	switch {
+	case name == "":
+		return errors.New("the empty string is not allowed")
+	case name == "." || name == "..":
+		return fmt.Errorf("'%s' is not allowed", name)
+	case len(name) > maxName:
+		return fmt.Errorf("the length of '%s...' is longer than the max allowed length %d", printable(name[:16]), maxName)
+	}
+	for _, b := range []byte(name) {
+		if !('a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' || '0' <= b && b <= '9' || b == '.' || b == '_' || b == '-') {
+			return fmt.Errorf("'%s' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'", printable(name))
+		}
+	}
+	return nil
+}
+
+// printable shows a name that may hold anything.
+func printable(name string) string { return strings.ToValidUTF8(name, "?") }
 
 // ErrUnknown says that a confirmed leader read found no such topic or partition.
 var ErrUnknown = errors.New("unknown topic or partition")
