@@ -119,15 +119,6 @@ func (s *State) Plan(p topic.Partition, offset topic.Offset, maxBytes int64) seg
 	return plan
 }
 
-// Kafka's special timestamps.
-const (
-	tsLatest        = -1
-	tsEarliest      = -2
-	tsMax           = -3
-	tsEarliestLocal = -4
-	tsLatestTiered  = -5
-)
-
 // FindOffset finds an offset by time or by special timestamp. By time it is the first offset of
 // the first entry that holds a record at least as late, never too late; In says where to look
 // for the very record.
@@ -145,13 +136,13 @@ func (s *State) FindOffset(q segment.OffsetQuery) segment.OffsetFound {
 	switch {
 	case q.Timestamp >= 0:
 		i, some = x.byTime(&s.blocks, q.Timestamp)
-	case q.Timestamp == tsMax:
+	case q.Timestamp == segment.TimestampMax:
 		i, some = x.latest(&s.blocks)
-	case q.Timestamp == tsLatest:
+	case q.Timestamp == segment.TimestampLatest:
 		found.Offset = topic.Offset(x.end)
-	case q.Timestamp == tsEarliest, q.Timestamp == tsEarliestLocal:
+	case q.Timestamp == segment.TimestampEarliest, q.Timestamp == segment.TimestampEarliestLocal:
 		found.Offset = topic.Offset(x.logStart)
-	case q.Timestamp == tsLatestTiered: // there are no tiers
+	case q.Timestamp == segment.TimestampLatestTiered: // there are no tiers
 	default:
 		found.Code = codeInvalidRequest
 	}

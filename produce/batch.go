@@ -22,10 +22,12 @@ type Batch struct {
 	// Patience is how long the batch may wait before its commit is sent; 0, or more than
 	// Config.AnswerTimeout, means that.
 	Patience time.Duration
+	// Waited is how long it had been in the agent before it was appended. It counts for its patience.
+	Waited time.Duration
 
 	producer segment.Producer
 	arrived  time.Duration
-	giveUp   time.Duration // arrived plus patience
+	giveUp   time.Duration // when it loses patience
 	stamp    int64         // Unix milliseconds written into Bytes, or NoTimestamp
 	leftOut  bool          // answered with an error before its commit was sent: it stays out of the commit
 }
@@ -52,23 +54,22 @@ func (b *Batch) lane() lane {
 // receive notes what the writer needs of b again and again.
 func (b *Batch) receive(now time.Duration, cfg *Config) {
 	b.arrived, b.stamp, b.leftOut = now, NoTimestamp, false
-	b.giveUp = now + cfg.patience(b.Patience)
-	b.producer = producerOf(b.Bytes)
+	b.giveUp = max(b.born()+cfg.patience(b.Patience), now+leastWait)
+	b.producer = segment.ProducerOf(b.Bytes)
 }
+
+// born is when the agent took the batch in.
+func (b *Batch) born() time.Duration { return b.arrived - b.Waited }
+
+// leastWait is what is left to a batch that has lost its patience on its way to the writer, or to a segment.
+const leastWait = time.Second
 
 // patience bounds a client's timeout: one shorter than a flush could never be met.
 func (c *Config) patience(asked time.Duration) time.Duration {
 	if asked <= 0 || asked > c.AnswerTimeout {
 		return c.AnswerTimeout
 	}
-	return min(max(asked, time.Second, 4*c.FlushInterval), c.AnswerTimeout)
-}
-
-func producerOf(b record.Batch) segment.Producer {
-	if b.ProducerID() < 0 {
-		return segment.Producer{ID: segment.NoProducer}
-	}
-	return segment.Producer{ID: b.ProducerID(), Epoch: b.ProducerEpoch(), First: b.FirstSequence(), Last: b.LastSequence()}
+	return min(max(asked, leastWait, 4*c.FlushInterval), c.AnswerTimeout)
 }
 
 // Answer is what a client is told of one batch.

@@ -30,15 +30,6 @@ func (b *broker) listOffsets() wire.API {
 	})
 }
 
-// Kafka's special timestamps.
-const (
-	timestampLatest       = -1
-	timestampEarliest     = -2
-	timestampMax          = -3
-	timestampLocal        = -4
-	timestampLatestTiered = -5
-)
-
 // refining bounds the segments that one request reads at a time.
 const refining = 8
 
@@ -129,13 +120,13 @@ func duplicates(req *kmsg.ListOffsetsRequest) map[partitionName]bool {
 func (b *broker) refuseOffset(version int16, p kmsg.ListOffsetsRequestTopicPartition) int16 {
 	since := int16(0)
 	switch {
-	case p.Timestamp == timestampMax:
+	case p.Timestamp == segment.TimestampMax:
 		since = 7
-	case p.Timestamp == timestampLocal:
+	case p.Timestamp == segment.TimestampEarliestLocal:
 		since = 8
-	case p.Timestamp == timestampLatestTiered:
+	case p.Timestamp == segment.TimestampLatestTiered:
 		since = 9
-	case p.Timestamp < timestampLatestTiered:
+	case p.Timestamp < segment.TimestampLatestTiered:
 		return kerr.UnsupportedVersion.Code
 	}
 	epoch := int32(b.Incarnation())
@@ -210,7 +201,7 @@ func (b *broker) askOffsets(ctx context.Context, asks []offsetAsk) ([]segment.Of
 // refined is f with the exact record, or f itself when that cannot be read: too early, never late.
 func (b *broker) refined(ctx context.Context, q segment.OffsetQuery, f segment.OffsetFound) segment.OffsetFound {
 	ts := q.Timestamp
-	if ts == timestampMax {
+	if ts == segment.TimestampMax {
 		ts = f.Timestamp
 	}
 	offset, timestamp, err := b.Refiner.Refine(ctx, *f.In, ts)
@@ -232,7 +223,7 @@ func (b *broker) fill(version int16, a offsetAsk, f segment.OffsetFound) {
 		return
 	}
 	switch a.query.Timestamp {
-	case timestampLatest, timestampEarliest, timestampLocal:
+	case segment.TimestampLatest, segment.TimestampEarliest, segment.TimestampEarliestLocal:
 		a.reply.Timestamp = -1
 	}
 	a.reply.LeaderEpoch = int32(b.Incarnation())
@@ -248,7 +239,7 @@ func (b *broker) emptyOffset(rp *kmsg.ListOffsetsResponseTopicPartition, p kmsg.
 		return
 	}
 	switch p.Timestamp {
-	case timestampLatest, timestampEarliest, timestampLocal:
+	case segment.TimestampLatest, segment.TimestampEarliest, segment.TimestampEarliestLocal:
 		rp.Offset, rp.LeaderEpoch, rp.OldStyleOffsets = 0, int32(b.Incarnation()), []int64{0}
 	}
 }

@@ -11,12 +11,15 @@ const HeaderSize = 61
 // Magic is the only batch format that is served.
 const Magic = 2
 
+// Covered is where the bytes under a batch's CRC begin: at the attributes, to the batch's end.
+const Covered = 21
+
 const (
 	atLength         = 8
 	atEpoch          = 12
 	atMagic          = 16
 	atCRC            = 17
-	atAttributes     = 21 // the CRC covers everything from here on
+	atAttributes     = Covered
 	atLastDelta      = 23
 	atFirstTimestamp = 27
 	atMaxTimestamp   = 35

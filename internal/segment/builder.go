@@ -124,7 +124,7 @@ func (b *Builder) Remove(f func(p topic.Partition, pr Producer) bool) {
 	b.reset()
 	for i := range b.batches {
 		a := &b.batches[i]
-		a.removed = a.removed || f(a.partition, producerOf(a.batch))
+		a.removed = a.removed || f(a.partition, ProducerOf(a.batch))
 		if !a.removed {
 			b.count(a.partition, a.batch)
 		}
@@ -150,7 +150,7 @@ func (b *Builder) count(p topic.Partition, batch record.Batch) {
 		b.parts[p] = open
 		b.encoded += maxEncodedGroup
 	}
-	pr := producerOf(batch)
+	pr := ProducerOf(batch)
 	if pr.ID >= 0 {
 		b.rows++
 		b.encoded += 1 + uvarintSize(uint64(len(batch))) + uvarintSize(uint64(uint32(batch.NumRecords()))) +
@@ -176,13 +176,6 @@ func (o *part) merges(batch record.Batch) bool {
 }
 
 func uvarintSize(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
-
-func producerOf(b record.Batch) Producer {
-	if b.ProducerID() < 0 {
-		return Producer{ID: NoProducer}
-	}
-	return Producer{ID: b.ProducerID(), Epoch: b.ProducerEpoch(), First: b.FirstSequence(), Last: b.LastSequence()}
-}
 
 // Finish seals the segment under id. Partitions ascend; in each, the batches without a producer
 // id come first, merged into one row (or a few: MaxExtent), and then those with one, a row each,
@@ -270,7 +263,7 @@ func (b *Builder) layOut(id ID) Sealed {
 // addRow adds the batch to the manifest, in the open row or in one of its own.
 func (s *Sealed) addRow(p topic.Partition, batch record.Batch, position uint32, open *part) RowRef {
 	rows := &s.Manifest.Rows
-	pr := producerOf(batch)
+	pr := ProducerOf(batch)
 	if pr.ID < 0 && open.merges(batch) {
 		r := &(*rows)[len(*rows)-1]
 		ref := RowRef{Row: len(*rows) - 1, Records: r.Records}
@@ -303,6 +296,5 @@ func (e *Extent) append(b record.Batch) {
 
 // batchCRC is the CRC-32C of the whole batch, from the one that it carries.
 func batchCRC(b record.Batch) uint32 {
-	const covered = 21 // the batch's own CRC is of everything from here on
-	return combineCRC(crc32.Checksum(b[:covered], castagnoli), b.CRC(), len(b)-covered)
+	return combineCRC(crc32.Checksum(b[:record.Covered], castagnoli), b.CRC(), len(b)-record.Covered)
 }

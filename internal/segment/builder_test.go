@@ -69,7 +69,7 @@ func TestBuildThenRead(t *testing.T) {
 		var remove func(topic.Partition, Producer) bool
 		if rapid.Bool().Draw(t, "remove") {
 			odd := func(p topic.Partition, pr Producer) bool { return pr.ID%2 == 1 && p.Index == 1 }
-			if slices.ContainsFunc(adds, func(a addition) bool { return !odd(a.p, producerOf(a.b)) }) {
+			if slices.ContainsFunc(adds, func(a addition) bool { return !odd(a.p, ProducerOf(a.b)) }) {
 				remove = odd
 			}
 		}
@@ -100,7 +100,7 @@ func TestBuildThenRead(t *testing.T) {
 func checkPlacement(t *rapid.T, adds []addition, remove func(topic.Partition, Producer) bool, s Sealed, body []byte) {
 	for i, a := range adds {
 		ref := s.Placement[i]
-		pr := producerOf(a.b)
+		pr := ProducerOf(a.b)
 		if remove != nil && remove(a.p, pr) {
 			if ref.Row != Removed {
 				t.Fatalf("batch %d was removed but stands in row %d", i, ref.Row)

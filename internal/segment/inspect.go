@@ -206,8 +206,7 @@ func (in *inspector) batches(from, to int64, f func(at int64, header record.Batc
 			in.fault(corrupt("batch at %d: magic %d, %d bytes of %d", at, h.Magic(), length, to-at))
 			return false
 		}
-		const covered = 21
-		sum, err := in.sum(at+covered, at+length)
+		sum, err := in.sum(at+record.Covered, at+length)
 		if err != nil {
 			in.fault(err)
 			return false
@@ -219,7 +218,7 @@ func (in *inspector) batches(from, to int64, f func(at int64, header record.Batc
 		if n, last := h.NumRecords(), h.LastOffsetDelta(); n < 1 || int64(n) != int64(last)+1 {
 			in.fault(corrupt("batch at %d: %d records, last offset delta %d", at, n, last))
 		}
-		f(at, h, combineCRC(crc32.Checksum(h[:covered], castagnoli), sum, int(length)-covered))
+		f(at, h, combineCRC(crc32.Checksum(h[:record.Covered], castagnoli), sum, int(length)-record.Covered))
 		at += length
 		delta += int64(h.LastOffsetDelta()) + 1
 	}

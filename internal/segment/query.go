@@ -36,10 +36,19 @@ type Event struct {
 	Locations     []Location
 }
 
+// Kafka's special timestamps: an OffsetQuery with one of them asks for a place, not for a time.
+const (
+	TimestampLatest        = -1 // the end of the log
+	TimestampEarliest      = -2 // its start
+	TimestampMax           = -3 // the record of the greatest timestamp
+	TimestampEarliestLocal = -4 // the start of a local tier: here that of the log
+	TimestampLatestTiered  = -5 // the end of a remote tier: there is none
+)
+
 // OffsetQuery asks for an offset by time or by one of Kafka's special timestamps.
 type OffsetQuery struct {
 	Partition     topic.Partition
-	Timestamp     int64 // Unix milliseconds, or -1 latest, -2 earliest, -3 of the maximum timestamp, -4 earliest local, -5 latest tiered
+	Timestamp     int64 // Unix milliseconds, or a special one
 	ReadCommitted bool
 }
 

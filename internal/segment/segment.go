@@ -3,6 +3,7 @@ package segment
 import (
 	"fmt"
 
+	"github.com/isthmusdata/isthmus/internal/record"
 	"github.com/isthmusdata/isthmus/internal/topic"
 )
 
@@ -41,6 +42,14 @@ type Producer struct {
 
 // NoProducer is the producer id of a batch that asks for no deduplication.
 const NoProducer int64 = -1
+
+// ProducerOf reads the idempotent identity of a batch from its header.
+func ProducerOf(b record.Batch) Producer {
+	if b.ProducerID() < 0 {
+		return Producer{ID: NoProducer}
+	}
+	return Producer{ID: b.ProducerID(), Epoch: b.ProducerEpoch(), First: b.FirstSequence(), Last: b.LastSequence()}
+}
 
 // Row is one line of a manifest: what is placed, or refused, as one. A batch
 // with a producer id is a row of its own; the batches of a partition without
