@@ -12,7 +12,7 @@ import (
 // commits as large as can be. An agent has a few in flight.
 const maxKeptRows = 64 * segment.MaxRows
 
-// commit is the whole protocol of design section 6. The order of its questions matters:
+// commit is the whole protocol between an agent and the sequencer. The order of its questions matters:
 //
 //  1. acked lets go of answers, whatever becomes of the rest
 //  2. a sequence at or below the last is answered as it was answered, or Gone; this must not

@@ -14,8 +14,8 @@ import (
 	"github.com/isthmusdata/isthmus/control/controlpb"
 )
 
-// versions is what protocol.md lists of the tunnel's requests; an agent must not
-// advertise more.
+// versions is the first and last version of every request that the tunnel carries; an
+// agent must not advertise more.
 var versions = map[int16][2]int16{
 	8: {0, 9}, 9: {0, 9}, 11: {0, 9}, 12: {0, 4}, 13: {0, 5}, 14: {0, 5}, 15: {0, 6}, 16: {0, 5}, 19: {0, 7}, 20: {0, 6},
 	22: {0, 5}, 23: {0, 4}, 32: {0, 4}, 33: {0, 2}, 37: {0, 3}, 42: {0, 2}, 44: {0, 1}, 47: {0, 0},
