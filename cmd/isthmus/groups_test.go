@@ -385,4 +385,3 @@ func (l *lands) reset() {
 	l.dial("analytics-1").seated("rewinders", nil)
 	refusal(l.t, 1, append([]string{"consumer-group", "reset", "rewinders", "--topic", "rewound", "--to", "earliest"}, control...), "has members", "stop its consumers")
 }
-
