@@ -1,5 +1,7 @@
 package produce
 
+import "fmt"
+
 // abandon gives up a segment whose commit has not been sent. Only this agent could have committed
 // it, so its batches are answered at once; the next commit names it. Batches of the same lanes
 // that came later would be refused as a gap, or, worse, wait for a client that resends in
@@ -83,8 +85,12 @@ func (w *Writer) expire(s *share) {
 		w.expireOpen(s)
 	}
 	for _, g := range s.unsent() {
-		if g.unsent() && w.now.At >= g.giveUp {
+		switch {
+		case w.now.At < g.giveUp:
+		case g.state == stored:
 			w.abandon(g, "the control plane could not be reached")
+		case g.state == uploading:
+			w.abandon(g, fmt.Sprintf("neither stored nor given up %v after it came", w.cfg.AnswerTimeout))
 		}
 	}
 }

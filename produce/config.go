@@ -34,8 +34,8 @@ type Config struct {
 	// Memory caps the bytes of batches that are accepted and not yet let go; past it handlers wait.
 	Memory int64
 
-	// AnswerTimeout is the longest a batch waits without its commit having been sent; then it is
-	// answered with a retriable error. A client's own, shorter timeout counts instead.
+	// AnswerTimeout is the longest a batch is in the agent without its commit having been sent; then it
+	// is answered with a retriable error. Until it is sealed, a client's own, shorter timeout counts instead.
 	AnswerTimeout time.Duration
 	// StreamGrace is how long segments are still sealed after the control plane was lost.
 	StreamGrace time.Duration
@@ -84,6 +84,12 @@ func Default() Config {
 	}
 }
 
+// maxLife bounds how long a batch may wait in an agent before its commit is sent. The control plane
+// says OUT_OF_ORDER_SEQUENCE (45) when a gap has stood for 45 s, and clients take that for the death of
+// the batch before it: by then it must have been given up, or its agent's session, with a lease of 10 s,
+// have ended.
+const maxLife = 30 * time.Second
+
 // Validate reports every fault at once.
 func (c Config) Validate() error {
 	var errs []error
@@ -98,7 +104,7 @@ func (c Config) Validate() error {
 	between("flush interval", c.FlushInterval, 25*time.Millisecond, time.Second)
 	check(c.FlushBytes >= 64<<10 && c.FlushBytes <= 64<<20, "flush bytes must be from 64KiB to 64MiB, not %d bytes", c.FlushBytes)
 	between("idle wait", c.IdleWait, 0, c.FlushInterval)
-	between("upload deadline", c.UploadDeadline, time.Second, time.Minute)
+	between("upload deadline", c.UploadDeadline, time.Second, maxLife)
 	between("attempt timeout", c.AttemptTimeout, 100*time.Millisecond, c.UploadDeadline)
 	between("retry min", c.RetryMin, time.Millisecond, c.RetryMax)
 	between("retry max", c.RetryMax, time.Millisecond, c.UploadDeadline)
@@ -107,7 +113,7 @@ func (c Config) Validate() error {
 	check(c.MaxUploads >= 1, "max uploads must be above 0, not %d", c.MaxUploads)
 	check(c.MaxSegments >= c.MaxUploads, "max segments (%d) must be at least max uploads (%d)", c.MaxSegments, c.MaxUploads)
 	check(c.Memory >= 2*int64(c.FlushBytes), "memory (%d bytes) must hold two segments of %d bytes", c.Memory, c.FlushBytes)
-	between("answer timeout", c.AnswerTimeout, c.UploadDeadline, 10*time.Minute)
+	between("answer timeout", c.AnswerTimeout, c.UploadDeadline, maxLife)
 	between("stream grace", c.StreamGrace, 0, c.AnswerTimeout)
 	between("resend after", c.ResendAfter, 100*time.Millisecond, time.Minute)
 	between("resolve timeout", c.ResolveTimeout, time.Second, time.Hour)

@@ -175,8 +175,12 @@ func (r *Runner) submit(ctx context.Context, patience time.Duration, batches []*
 	}
 	r.mu.Lock()
 	if !r.stopped && !r.fits(bytes) {
+		began := time.Now()
 		if err := r.await(ctx, patience, bytes); err != nil {
 			return err
+		}
+		for _, b := range batches {
+			b.Waited = time.Since(began)
 		}
 	}
 	defer r.mu.Unlock()

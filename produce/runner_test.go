@@ -191,7 +191,10 @@ func TestControlPlaneAway(t *testing.T) {
 // Past the memory cap the reader waits, and is let on when bytes are let go.
 func TestMemoryCapBlocksTheReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, func(c *Config) { c.Memory, c.FlushBytes = 1<<20, 512<<10 })
+		r := newRig(t, func(c *Config) {
+			c.Memory, c.FlushBytes = 1<<20, 512<<10
+			c.UploadDeadline = 30 * time.Second
+		})
 		defer r.stop()
 		large := func() []byte {
 			return frame(recordtest.Batch(recordtest.Options{Size: 900_000, Time: time.Now().UnixMilli()}))
@@ -214,6 +217,16 @@ func TestMemoryCapBlocksTheReader(t *testing.T) {
 		req.TimeoutMillis = 3000
 		began = time.Now()
 		if p := partitions(t, <-r.serve(req)); p[0].ErrorCode != 19 || !strings.Contains(*p[0].ErrorMessage, "memory") || time.Since(began) != 3*time.Second {
+			t.Errorf("after %v: %+v", time.Since(began), p[0])
+		}
+		// What waited for memory has that much less time for the rest.
+		req = request(-1, part{"events", 0, large()})
+		req.TimeoutMillis = 60_000
+		taken := r.serve(req)
+		if waited := time.Since(began); waited <= 3*time.Second {
+			t.Errorf("taken after %v", waited)
+		}
+		if p := partitions(t, <-taken); p[0].ErrorCode != 19 || time.Since(began) > 3*time.Second+Default().AnswerTimeout {
 			t.Errorf("after %v: %+v", time.Since(began), p[0])
 		}
 	})
@@ -288,8 +301,9 @@ func TestConfigReportsEveryFault(t *testing.T) {
 	}
 	c := Default()
 	c.FlushInterval, c.FlushBytes, c.MaxUploads, c.Validation = time.Minute, 1, 0, "some"
+	c.UploadDeadline, c.AnswerTimeout = 31*time.Second, 45*time.Second
 	err := c.Validate()
-	for _, want := range []string{"flush interval", "flush bytes", "max uploads", "validate must be"} {
+	for _, want := range []string{"flush interval", "flush bytes", "max uploads", "validate must be", "upload deadline", "answer timeout"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not name %q", err, want)
 		}

@@ -1,6 +1,8 @@
 package produce
 
 import (
+	"time"
+
 	"github.com/isthmusdata/isthmus/internal/record"
 	"github.com/isthmusdata/isthmus/internal/segment"
 )
@@ -39,13 +41,23 @@ func (w *Writer) seal(s *share) {
 		return
 	}
 	g := &sealedSegment{id: id, share: s, state: uploading, batches: batches, sealed: &sealed, size: sealed.Size, left: len(batches), sealedAt: w.now.At}
-	g.giveUp = max(batches[0].arrived+w.cfg.AnswerTimeout, w.now.At+w.cfg.UploadDeadline)
+	g.giveUp = w.giveUpAt(batches)
 	s.next++
 	s.segs = append(s.segs, g)
 	s.uploading++
 	s.lastFlush, s.flushed = w.now.At, true
 	w.hedges.earn()
 	w.begin(g, false)
+}
+
+// giveUpAt bounds how long batches may be on their way, the time before they were sealed included: the
+// control plane relies on it when it calls a gap final.
+func (w *Writer) giveUpAt(batches []*Batch) time.Duration {
+	first := w.now.At
+	for _, b := range batches {
+		first = min(first, b.born())
+	}
+	return max(first+w.cfg.AnswerTimeout, w.now.At+leastWait)
 }
 
 // gather takes what one segment holds from the front of the open one.

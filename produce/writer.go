@@ -161,7 +161,7 @@ func (w *Writer) wakeShare(s *share) time.Duration {
 	}
 	for _, g := range s.unsent() {
 		if g.state == uploading && w.phase == live {
-			at = min(at, w.pressAt(g))
+			at = min(at, w.pressAt(g), g.giveUp)
 		} else if g.unsent() {
 			at = min(at, g.giveUp)
 		}
