@@ -8,9 +8,6 @@ cd "$(dirname "$0")/.."
 scripts/apt.sh rsyslog rsyslog-kafka kcat chromium
 scripts/ceph.sh up
 trap 'scripts/ceph.sh down' EXIT
-set -a
-# shellcheck disable=SC1090 # written by ceph.sh
-source <(scripts/ceph.sh env)
-set +a
+eval "$(scripts/ceph.sh env)"
 export ISTHMUS_BIN=$PWD/isthmus
-go test -tags e2e -count=1 -timeout 40m -v "$@" ./internal/e2e ./internal/objstore/s3store | grep -v '^=== '
+go test -tags e2e -count=1 -timeout 40m -v "$@" ./internal/e2e ./internal/objstore/... | grep -vE '^=== |no test files'

@@ -48,7 +48,8 @@ func (d *demo) serveEvents(w http.ResponseWriter, r *http.Request) {
 	ticker := time.NewTicker(500 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		line, err := json.Marshal(d.snapshot())
+		snapshot := d.snapshot()
+		line, err := json.Marshal(snapshot)
 		if err != nil {
 			return
 		}
@@ -58,11 +59,13 @@ func (d *demo) serveEvents(w http.ResponseWriter, r *http.Request) {
 		if err := flusher.Flush(); err != nil {
 			return
 		}
+		if snapshot.Done {
+			return
+		}
 		select {
 		case <-r.Context().Done():
 			return
-		case <-d.over:
-			return
+		case <-d.over: // the numbers are final, and sent once more
 		case <-ticker.C:
 		}
 	}

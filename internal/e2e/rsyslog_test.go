@@ -32,7 +32,7 @@ func cephBucket(t *testing.T) string {
 
 func cephEnv(t *testing.T) []string {
 	t.Helper()
-	return []string{"AWS_ACCESS_KEY_ID=" + need(t, "ISTHMUS_E2E_S3_ACCESS_KEY"), "AWS_SECRET_ACCESS_KEY=" + need(t, "ISTHMUS_E2E_S3_SECRET_KEY")}
+	return []string{"AWS_ACCESS_KEY_ID=" + need(t, "AWS_ACCESS_KEY_ID"), "AWS_SECRET_ACCESS_KEY=" + need(t, "AWS_SECRET_ACCESS_KEY")}
 }
 
 func shipLog(t *testing.T, bucket string, env ...string) {
