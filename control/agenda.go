@@ -5,8 +5,6 @@ import (
 	"math"
 
 	"github.com/tidwall/btree"
-
-	"github.com/isthmusdata/isthmus/control/controlpb"
 )
 
 // dueKind says what is to be done.
@@ -129,23 +127,4 @@ func (s *State) tick(r *Result) {
 	for work > 0 && s.nextProducerExpiry() <= s.time {
 		work -= s.forgetProducer(s.producerIDs.First())
 	}
-}
-
-func (s *State) createShare(c *controlpb.Share) int16 {
-	name, bucket := c.GetName(), c.GetBucket()
-	if have, ok := s.shares.Get(name); ok {
-		if have.bucket == bucket {
-			return 0
-		}
-		return codeInvalidRequest // a share's bucket is its own for good
-	}
-	if !lawfulName(name) || len(bucket) > maxAddress {
-		return codeInvalidRequest
-	}
-	w, ok := s.word(name)
-	if !ok {
-		return codePolicy
-	}
-	s.shares.Set(name, share{word: w, bucket: bucket})
-	return 0
 }

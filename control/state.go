@@ -63,12 +63,6 @@ type State struct {
 	agenda *btree.BTreeG[due]
 }
 
-// share is a named set of topics with a bucket of its own.
-type share struct {
-	word   uint16
-	bucket string
-}
-
 // NewState returns the empty state of a cluster. Limits that Validate refuses are the caller's
 // mistake; they are used as they are.
 func NewState(limits Limits) *State {

@@ -38,7 +38,6 @@ type script struct {
 	topics   *controlpb.TopicsResponse
 	beats    []*controlpb.HeartbeatResponse
 	logins   uint64
-	ended    chan uint64
 }
 
 type attempt struct {
@@ -58,10 +57,10 @@ func (s *script) next(ctx context.Context) error {
 	s.attempts = s.attempts[1:]
 	trailer := metadata.MD{}
 	if a.refused {
-		trailer.Set(RefusedTrailer, "1")
+		trailer.Set(controlpb.RefusedTrailer, "1")
 	}
 	if a.ended {
-		trailer.Set(SessionTrailer, "1")
+		trailer.Set(controlpb.EndedTrailer, "1")
 	}
 	if err := grpc.SetTrailer(ctx, trailer); err != nil {
 		return err
@@ -109,7 +108,7 @@ func (s *script) Commit(stream grpc.BidiStreamingServer[controlpb.CommitRequest,
 	if err := s.next(stream.Context()); err != nil {
 		return err
 	}
-	if err := stream.SendHeader(metadata.Pairs(ReadyHeader, "1")); err != nil {
+	if err := stream.SendHeader(metadata.Pairs(controlpb.ReadyHeader, "1")); err != nil {
 		return err
 	}
 	for {

@@ -12,9 +12,6 @@ import (
 	"github.com/isthmusdata/isthmus/internal/segment"
 )
 
-// ReadyHeader is sent by the server when a stream stands at the leader.
-const ReadyHeader = "isthmus-ready"
-
 // CommitStream carries the commits of one session. Send and Recv may be called by one goroutine each;
 // answers come in the order of the commits. After an error, open another stream and send what is
 // unanswered again, unchanged, in order.
@@ -115,7 +112,7 @@ func standing(ctx context.Context, stream grpc.ClientStream, trailer *metadata.M
 	}()
 	select {
 	case a := <-answered:
-		if a.err == nil && len(a.header.Get(ReadyHeader)) > 0 {
+		if a.err == nil && len(a.header.Get(controlpb.ReadyHeader)) > 0 {
 			return nil
 		}
 	case <-ctx.Done():

@@ -8,6 +8,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"github.com/isthmusdata/isthmus/control/controlpb"
 )
 
 // What a call may end with; everything it returns wraps one of these, or the context's error.
@@ -24,12 +26,6 @@ var (
 	ErrInternal = errors.New("control plane failed")
 )
 
-// RefusedTrailer is set by the server on an error when the call certainly was not carried out.
-const RefusedTrailer = "isthmus-refused"
-
-// SessionTrailer is set by the server on an error when the session has ended.
-const SessionTrailer = "isthmus-session-ended"
-
 // fault is what one attempt ended with.
 type fault struct {
 	err       error
@@ -42,7 +38,7 @@ type fault struct {
 // classify understands a gRPC error of an attempt on addr.
 func classify(addr string, err error, trailer metadata.MD) *fault {
 	s := status.Convert(err)
-	f := &fault{code: s.Code(), refused: len(trailer.Get(RefusedTrailer)) > 0}
+	f := &fault{code: s.Code(), refused: len(trailer.Get(controlpb.RefusedTrailer)) > 0}
 	kind := ErrInternal
 	switch s.Code() {
 	case codes.Unavailable, codes.Aborted, codes.ResourceExhausted:
@@ -52,7 +48,7 @@ func classify(addr string, err error, trailer metadata.MD) *fault {
 	case codes.DeadlineExceeded:
 		kind = context.DeadlineExceeded
 	case codes.FailedPrecondition:
-		if len(trailer.Get(SessionTrailer)) > 0 {
+		if len(trailer.Get(controlpb.EndedTrailer)) > 0 {
 			kind, f.ended = ErrSessionEnded, true
 		}
 	case codes.PermissionDenied, codes.Unauthenticated:

@@ -65,22 +65,20 @@ func (m *Membership) EndSession(ctx context.Context, session uint64) error {
 
 // Run keeps a session alive until ctx ends. It returns only then, or when logging in can never succeed.
 func (m *Membership) Run(ctx context.Context) error {
-	for {
+	for ctx.Err() == nil {
 		g, err := m.Grant(ctx)
 		switch {
+		case err == nil:
+			m.keep(ctx, g)
 		case ctx.Err() != nil:
-			return nil
-		case err != nil && !retriable(err):
+		case !retriable(err):
 			return err
-		case err != nil:
+		default:
 			m.log.Warn("cannot log in, trying again", "error", err)
-			if sleep(ctx, m.client.config.BackoffMax) != nil {
-				return nil
-			}
-			continue
+			_ = sleep(ctx, m.client.config.BackoffMax) // cut short only when ctx ends, and with it the loop
 		}
-		m.keep(ctx, g)
 	}
+	return nil
 }
 
 // keep sends heartbeats until the session has ended or ctx ends.

@@ -2,9 +2,6 @@ package client
 
 import (
 	"context"
-	"errors"
-	"io"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -79,15 +76,4 @@ func (c *Client) ConfirmClock(ctx context.Context) (time.Time, error) {
 		return time.Time{}, err
 	}
 	return time.UnixMilli(got.GetTime()), nil
-}
-
-// valid makes text from a Kafka client fit to travel; it is shown and matched, never decoded.
-func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
-
-// ignoreEOF leaves it to the reading side to say why a stream is broken.
-func ignoreEOF(err error) error {
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
-	return err
 }

@@ -2,7 +2,9 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 
@@ -107,4 +109,12 @@ func (s *WatchStream) Recv() ([]segment.Event, error) {
 func (s *WatchStream) Close() error {
 	s.cancel()
 	return nil
+}
+
+// ignoreEOF leaves it to the reading side to say why a stream is broken.
+func ignoreEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
 }

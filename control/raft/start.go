@@ -26,10 +26,7 @@ func (n *Node) bootstrap(ctx context.Context) error {
 		}
 		return n.claim.hold(ctx)
 	}
-	if err := n.claim.take(ctx, n.deps.Wall()); err != nil {
-		return err
-	}
-	return nil
+	return n.claim.take(ctx, n.deps.Wall())
 }
 
 // start opens the log, restores the newest snapshot and starts raft, which replays the rest.

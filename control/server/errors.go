@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/isthmusdata/isthmus/control"
+	"github.com/isthmusdata/isthmus/control/controlpb"
 	"github.com/isthmusdata/isthmus/control/raft"
 	"github.com/isthmusdata/isthmus/control/tunnel"
 )
@@ -22,13 +23,6 @@ var (
 	errReplaced = errors.New("the state was replaced by a snapshot")
 )
 
-// The names of what the server says beside an answer; package client knows them too.
-const (
-	readyHeader    = "isthmus-ready"
-	refusedTrailer = "isthmus-refused"
-	endedTrailer   = "isthmus-session-ended"
-)
-
 // refuse says what Allow refused, and to whom.
 func refuse(who control.Caller, d control.Decision) error {
 	if who.Session == 0 {
@@ -39,7 +33,7 @@ func refuse(who control.Caller, d control.Decision) error {
 
 // toStatus is the only place where an error of ours becomes one of gRPC's.
 func toStatus(err error) (*status.Status, metadata.MD) {
-	refused := metadata.Pairs(refusedTrailer, "1")
+	refused := metadata.Pairs(controlpb.RefusedTrailer, "1")
 	switch {
 	case errors.Is(err, raft.ErrUnknownOutcome):
 		return status.New(codes.Aborted, err.Error()), nil
@@ -53,7 +47,7 @@ func toStatus(err error) (*status.Status, metadata.MD) {
 	case errors.Is(err, errDenied):
 		return status.New(codes.PermissionDenied, err.Error()), refused
 	case errors.Is(err, errEnded):
-		refused.Set(endedTrailer, "1")
+		refused.Set(controlpb.EndedTrailer, "1")
 		return status.New(codes.FailedPrecondition, err.Error()), refused
 	case errors.Is(err, context.DeadlineExceeded):
 		return status.New(codes.DeadlineExceeded, err.Error()), nil

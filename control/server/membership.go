@@ -43,13 +43,6 @@ func (s *service) Login(ctx context.Context, r *controlpb.LoginRequest) (*contro
 	return answer, nil
 }
 
-// The codes by which the state refuses a login.
-const (
-	codeInvalidRequest = 42
-	codePolicy         = 44
-	codeTooMany        = 89
-)
-
 func loginRefused(r *controlpb.LoginRequest, code int16) error {
 	switch code {
 	case codeInvalidRequest:

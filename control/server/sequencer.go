@@ -25,7 +25,7 @@ func (s *service) Commit(stream grpc.BidiStreamingServer[controlpb.CommitRequest
 	if err != nil {
 		return err
 	}
-	if err := stream.SendHeader(metadata.Pairs(readyHeader, "1")); err != nil {
+	if err := stream.SendHeader(metadata.Pairs(controlpb.ReadyHeader, "1")); err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(stream.Context())

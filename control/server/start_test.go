@@ -14,16 +14,10 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/isthmusdata/isthmus/control/client"
+	"github.com/isthmusdata/isthmus/control/controlpb"
 	"github.com/isthmusdata/isthmus/control/raft"
 	"github.com/isthmusdata/isthmus/control/tunnel"
 )
-
-// TestNamesOfThePackagesAgree: server and client name the same headers and trailers.
-func TestNamesOfThePackagesAgree(t *testing.T) {
-	if readyHeader != client.ReadyHeader || refusedTrailer != client.RefusedTrailer || endedTrailer != client.SessionTrailer {
-		t.Error("server and client do not understand each other")
-	}
-}
 
 func (b *bed) refused(words ...string) {
 	b.t.Helper()
@@ -197,7 +191,7 @@ func TestErrorsOnTheWire(t *testing.T) {
 		{errors.New("other"), codes.Internal, false},
 	} {
 		s, trailer := toStatus(fmt.Errorf("do: %w", c.err))
-		if s.Code() != c.code || (len(trailer.Get(refusedTrailer)) > 0) != c.refused || !strings.Contains(s.Message(), c.err.Error()) {
+		if s.Code() != c.code || (len(trailer.Get(controlpb.RefusedTrailer)) > 0) != c.refused || !strings.Contains(s.Message(), c.err.Error()) {
 			t.Errorf("%v: %v %v", c.err, s, trailer)
 		}
 	}

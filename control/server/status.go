@@ -23,7 +23,7 @@ func (s *service) Status(context.Context, *controlpb.StatusRequest) (*controlpb.
 	}
 	s.node.Peek(func(st *control.State) {
 		n := st.Stats()
-		answer.Topics, answer.Partitions, answer.IndexEntries = int64(n.Topics), int64(n.Partitions), int64(n.IndexEntries)
+		answer.Topics, answer.Partitions, answer.IndexEntries = int64(n.Topics), int64(n.Partitions), n.IndexEntries
 		answer.Segments, answer.Producers, answer.LiveBytes = int64(n.Segments), int64(n.Producers), n.LiveBytes
 		answer.ClockFrozen = st.Frozen()
 		st.EachSession(func(x control.Session) bool {

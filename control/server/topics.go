@@ -12,13 +12,6 @@ import (
 	"github.com/isthmusdata/isthmus/internal/topic"
 )
 
-// The codes of an answer about a topic.
-const (
-	codeUnknownTopic   = 3
-	codeTopicExists    = 36
-	codeUnknownTopicID = 100
-)
-
 // Topics describes topics, names before ids, or all by name. Missing names are created if asked and
 // allowed; of two that ask at once, one creates and both are answered with what is there.
 func (s *service) Topics(ctx context.Context, r *controlpb.TopicsRequest) (*controlpb.TopicsResponse, error) {
@@ -135,9 +128,6 @@ func (s *service) create(ctx context.Context, names []string) (map[string]int16,
 	}
 	return codes, nil
 }
-
-// codeInvalidTopic: the name is none that a topic may have.
-const codeInvalidTopic = 17
 
 func (s *service) createTopic(name string) (*controlpb.Command, error) {
 	id := make([]byte, len(topic.ID{}))

@@ -38,7 +38,7 @@ func (s *service) Watch(stream grpc.BidiStreamingServer[controlpb.WatchRequest, 
 	if _, err := s.watcher(first.GetSession()); err != nil {
 		return err
 	}
-	if err := stream.SendHeader(metadata.Pairs(readyHeader, "1")); err != nil {
+	if err := stream.SendHeader(metadata.Pairs(controlpb.ReadyHeader, "1")); err != nil {
 		return err
 	}
 	w := s.hub.open(s.config.WatchQueue)

@@ -51,7 +51,6 @@ type Tunnel struct {
 	mu     sync.Mutex
 	term   *term // nil: this node does not serve groups
 	closed bool
-	terms  sync.WaitGroup
 }
 
 // New prepares a tunnel. It serves groups between Elected and Resigned, and
