@@ -18,7 +18,7 @@ import (
 // creates a topic at one and sees it at the other, asks for offsets, and deletes.
 func TestFranz(t *testing.T) {
 	control := newFakeControl("orders")
-	group := &fakeGroup{self: 1}
+	var members []Member
 	var listeners []net.Listener
 	var agents []*agent
 	for i := range int32(2) {
@@ -31,10 +31,10 @@ func TestFranz(t *testing.T) {
 			t.Fatal(err)
 		}
 		listeners = append(listeners, ln)
-		group.members = append(group.members, Member{NodeID: i + 1, Host: "127.0.0.1", Port: int32(port), Zone: "z", Roles: []string{RoleFetch}})
+		members = append(members, Member{NodeID: i + 1, Host: "127.0.0.1", Port: int32(port), Zone: "z", Roles: []string{RoleFetch}})
 	}
 	for i, ln := range listeners {
-		agents = append(agents, newAgent(t, Default(), control, &fakeGroup{self: int32(i + 1), members: group.members}, ln))
+		agents = append(agents, newAgent(t, Default(), control, &fakeGroup{self: int32(i + 1), members: members}, ln))
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()

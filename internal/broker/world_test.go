@@ -221,22 +221,22 @@ func (g *fakeGroup) Self() Member {
 }
 
 func (g *fakeGroup) Leader(p topic.Partition, zone, role string) (Member, bool) {
-	var near, any []Member
+	var near, all []Member
 	for _, m := range g.members {
 		if !slices.Contains(m.Roles, role) {
 			continue
 		}
-		if any = append(any, m); m.Zone == zone {
+		if all = append(all, m); m.Zone == zone {
 			near = append(near, m)
 		}
 	}
 	if zone != "" && len(near) > 0 {
-		any = near
+		all = near
 	}
-	if len(any) == 0 {
+	if len(all) == 0 {
 		return Member{}, false
 	}
-	return any[int(p.Index)%len(any)], true
+	return all[int(p.Index)%len(all)], true
 }
 
 // pipes is a listener in memory, to which virtual time applies.
