@@ -38,7 +38,7 @@ func text(code int16) string {
 	case codeUnknownTopic, codeUnknownTopicID:
 		return "the topic or partition no longer exists"
 	}
-	if err, ok := kerr.ErrorForCode(code).(*kerr.Error); ok {
+	if err := kerr.TypedErrorForCode(code); err != nil {
 		return err.Description
 	}
 	return ""
