@@ -10,9 +10,10 @@ import (
 // budget is the memory that requests of all connections may take together. Waiters are served in
 // the order in which they came, so that a large request is not starved by small ones.
 type budget struct {
-	sem  *semaphore.Weighted
-	size int64
-	used atomic.Int64
+	sem     *semaphore.Weighted
+	size    int64
+	used    atomic.Int64
+	waiting atomic.Int64 // requests that wait for bytes
 }
 
 func newBudget(size int64) *budget {
@@ -23,8 +24,13 @@ func newBudget(size int64) *budget {
 // runs alone.
 func (b *budget) acquire(ctx context.Context, n int64) (*charge, error) {
 	n = min(n, b.size)
-	if err := b.sem.Acquire(ctx, n); err != nil {
-		return nil, err
+	if !b.sem.TryAcquire(n) {
+		b.waiting.Add(1)
+		err := b.sem.Acquire(ctx, n)
+		b.waiting.Add(-1)
+		if err != nil {
+			return nil, err
+		}
 	}
 	b.used.Add(n)
 	c := &charge{budget: b, bytes: n}

@@ -26,6 +26,9 @@ type Config struct {
 	FrameTimeout time.Duration
 	// FrameRate is the slowest upload that is waited for, in bytes a second.
 	FrameRate int
+	// StallTimeout cuts a frame of which nothing has come for so long while other requests wait for
+	// the memory that it claims.
+	StallTimeout time.Duration
 	// WriteTimeout closes a connection whose peer takes nothing for so long.
 	WriteTimeout time.Duration
 }
@@ -41,6 +44,7 @@ func Default() Config {
 		IdleTimeout:    10 * time.Minute,
 		FrameTimeout:   30 * time.Second,
 		FrameRate:      256 << 10,
+		StallTimeout:   2 * time.Second,
 		WriteTimeout:   30 * time.Second,
 	}
 }
@@ -61,6 +65,7 @@ func (c Config) Validate() error {
 	positive("idle timeout", int64(c.IdleTimeout))
 	positive("frame timeout", int64(c.FrameTimeout))
 	positive("frame rate", int64(c.FrameRate))
+	positive("stall timeout", int64(c.StallTimeout))
 	positive("write timeout", int64(c.WriteTimeout))
 	if c.MaxFrame > 1<<30 || c.MaxOtherFrame > 1<<30 {
 		errs = append(errs, errors.New("max frame must be at most 1 GiB"))

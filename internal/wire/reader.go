@@ -171,17 +171,34 @@ func (c *Conn) readFrame(in *bufio.Reader, key int16, size int) ([]byte, *charge
 	if err != nil {
 		return nil, nil, err
 	}
-	patience := c.server.cfg.FrameTimeout + time.Duration(float64(size)/float64(c.server.cfg.FrameRate)*float64(time.Second))
-	if err := c.readDeadline(patience); err != nil {
+	frame := make([]byte, size)
+	if err := c.fill(in, frame); err != nil {
 		charged.release()
 		return nil, nil, err
 	}
-	frame := make([]byte, size)
-	if _, err := io.ReadFull(in, frame); err != nil {
-		charged.release()
-		return nil, nil, c.readError("frame", err)
-	}
 	return frame, charged, nil
+}
+
+// fill reads a frame. Its peer may take its time, but may not stall while others wait for the
+// memory that the frame claims: a few half-sent frames would hold up every client.
+func (c *Conn) fill(in *bufio.Reader, frame []byte) error {
+	cfg := &c.server.cfg
+	overdue := time.Now().Add(cfg.FrameTimeout + time.Duration(float64(len(frame))/float64(cfg.FrameRate)*float64(time.Second)))
+	for n := 0; n < len(frame); {
+		if err := c.readDeadline(min(cfg.StallTimeout, time.Until(overdue))); err != nil {
+			return err
+		}
+		m, err := io.ReadFull(in, frame[n:])
+		n += m
+		switch {
+		case err == nil:
+		case !errors.Is(err, os.ErrDeadlineExceeded) || c.isDraining() || !time.Now().Before(overdue):
+			return c.readError("frame", err)
+		case m == 0 && c.server.budget.waiting.Load() > 0:
+			return refuse("slow_frame", fmt.Errorf("nothing came for %v of a frame of %d bytes while others wait for memory", cfg.StallTimeout, len(frame)))
+		}
+	}
+	return nil
 }
 
 // readDeadline gives reading so much time, unless the listener drains: stopReading is called after
