@@ -446,7 +446,7 @@ func TestLimitsValidate(t *testing.T) {
 	}
 	l.MaxTopics, l.Meta.Cluster, l.GapPatience, l.Heartbeat, l.MaxNames = 0, "a/b", 1e9, l.Lease, 1<<17
 	err := l.Validate()
-	for _, part := range []string{"max topics 0", "cluster name", "gap patience 1s", "heartbeat 10s", "max names 131072"} {
+	for _, part := range []string{"max topics 0", "cluster name", "gap patience 1s", "heartbeat 12s", "max names 131072"} {
 		if err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("%q is not told: %v", part, err)
 		}

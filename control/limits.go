@@ -57,8 +57,8 @@ type Limits struct {
 	TickWork int // entries, producers and offsets that one tick may drop
 }
 
-// Defaults suit a control node with 16 GiB of memory.
-func Defaults() Limits {
+// Default suits a control node with 16 GiB of memory.
+func Default() Limits {
 	return Limits{
 		MaxTopics:           20_000,
 		MaxPartitions:       200_000,
@@ -79,8 +79,8 @@ func Defaults() Limits {
 		MaxLosers:           8,
 		AnswersKept:         10 * time.Minute,
 		NodesKept:           time.Hour,
-		Lease:               10 * time.Second,
-		Heartbeat:           3 * time.Second,
+		Lease:               12 * time.Second,
+		Heartbeat:           2 * time.Second,
 		MaxGroups:           100_000,
 		MaxGroupBytes:       8 << 20,
 		MaxOffsets:          4_000_000,

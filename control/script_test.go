@@ -59,7 +59,7 @@ func TestScripts(t *testing.T) {
 }
 
 func testLimits() Limits {
-	l := Defaults()
+	l := Default()
 	l.Meta = Meta{Cluster: "test", ClusterID: "id", Incarnation: 1}
 	return l
 }

@@ -53,7 +53,7 @@ func Default() Config {
 		TrailingEntries: 128,
 		ElectionTimeout: 100 * time.Millisecond,
 		ClockJump:       time.Minute,
-		Limits:          control.Defaults(),
+		Limits:          control.Default(),
 	}
 }
 

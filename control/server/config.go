@@ -52,7 +52,7 @@ type Config struct {
 
 // Default returns the configuration of a single node; Raft.Dir and BucketURL are the caller's.
 func Default() Config {
-	c := Config{
+	return Config{
 		Cluster:           "main",
 		Listen:            "127.0.0.1:7400",
 		Version:           "unknown",
@@ -72,9 +72,6 @@ func Default() Config {
 		Raft:              raft.Default(),
 		Tunnel:            tunnel.Default(),
 	}
-	c.Raft.Limits.Lease = 12 * time.Second
-	c.Raft.Limits.Heartbeat = 2 * time.Second
-	return c
 }
 
 // aligned tells the tunnel what is set elsewhere, so that nothing is said twice.

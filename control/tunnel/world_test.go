@@ -25,7 +25,7 @@ type memory struct {
 }
 
 func newMemory(t testing.TB) *memory {
-	limits := control.Defaults()
+	limits := control.Default()
 	limits.Meta = control.Meta{Cluster: "test", ClusterID: "id", Incarnation: 3}
 	limits.MaxTopicPartitions = 100
 	m := &memory{state: control.NewState(limits), now: 1_700_000_000_000}

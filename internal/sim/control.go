@@ -48,7 +48,7 @@ type proposal struct {
 }
 
 func newControl(w *World, partitions int) *control {
-	limits := state.Defaults()
+	limits := state.Default()
 	limits.Meta = state.Meta{Cluster: clusterName, ClusterID: "sim-cluster", Incarnation: 1}
 	n := &control{w: w, limits: limits, state: state.NewState(limits), leases: map[uint64]time.Duration{}}
 	for _, c := range []*controlpb.Command{
