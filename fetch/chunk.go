@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 
@@ -43,16 +44,7 @@ func chunkID(key string, chunk span) string { return key + "@" + strconv.FormatI
 // coalesce merges spans of one object that lie no further apart than gap, in ascending order.
 func coalesce(spans []span, gap int64) []span {
 	sorted := slices.Clone(spans)
-	slices.SortFunc(sorted, func(a, b span) int {
-		switch {
-		case a.from < b.from || a.from == b.from && a.to < b.to:
-			return -1
-		case a == b:
-			return 0
-		default:
-			return 1
-		}
-	})
+	slices.SortFunc(sorted, func(a, b span) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to)) })
 	out := sorted[:0]
 	for _, s := range sorted {
 		if n := len(out); n > 0 && s.from <= out[n-1].to+gap {

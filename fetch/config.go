@@ -174,8 +174,3 @@ func (c *Config) Validate() error {
 	}
 	return errors.Join(faults...)
 }
-
-// MemoryBytes is the most that chunks of objects can hold together.
-func (c *Config) MemoryBytes() int64 {
-	return c.CacheBytes + c.FlightBytes + c.ColdCacheBytes + c.ColdFlightBytes
-}

@@ -18,12 +18,13 @@
 //	             once are held back for min(max_wait, 500 ms)
 //	no writer    the package can put nothing: it asks stores for ranges and for nothing else
 //
-// The way of a request, a file each: handler (the session, in order) → fetch (names; look until
-// there is enough) → plan, with watch and wait (where records lie, or a question to the control
-// plane) → reader, with cache, chunk and flight (cached, joined, asked of the owner or the bucket;
-// verified once) → respond (batches chosen whole, headers stamped into a copy, the rest written
-// from the cache) → reply. Beside it: follow (the stream of news), peer (the chunks of this
-// agent for others), list_offsets (a timestamp inside a location), refuse (agents without the role).
+// The way of a request, a file each: handler (the session, in order) → fetch (look until there is
+// enough), with resolve (names) → plan, with tracks, watch and wait (where records lie, or a question
+// to the control plane) → read (what of it is answered), with reader, cache, chunk and flight (cached,
+// joined, asked of the owner or the bucket; verified once) → respond (batches chosen whole, headers
+// stamped into a copy, the rest written from the cache) → reply. Beside it: follow (the stream of
+// news), peer (the chunks of this agent for others), list_offsets (a timestamp inside a location),
+// refuse (agents without the role).
 //
 // Words: a location is where consecutive records of a partition lie in an object; a chunk is what
 // is read of an object at once, the whole of it while it is small; a piece is a range of an

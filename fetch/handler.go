@@ -13,22 +13,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/isthmusdata/isthmus/internal/segment"
 	"github.com/isthmusdata/isthmus/internal/wire"
 )
-
-// Fetch, key 1, versions 4 to 17.
-//
-// Behaviour: long poll by max_wait and min_bytes; incremental sessions (KIP-227); topic ids from
-// version 13; a batch that holds the fetch offset is returned whole, and whole batches only; the
-// first partition with records gets at least one batch whatever max_bytes says.
-//
-// Left out: max_bytes of one partition that is not the first may leave it empty although records
-// are there (as Kafka does); diverging epochs and preferred read replicas are never answered;
-// replica ids are ignored.
-//
-// No error of a whole answer but the two about sessions, for most clients retry those without
-// pause. Records are never null. Errors that a client may retry at once are held back for
-// min(max_wait, 500 ms).
 
 // inflateAtOnce bounds the batches that are inflated at once for ListOffsets by time.
 const inflateAtOnce = 2
@@ -54,7 +41,19 @@ type Deps struct {
 	Registry prometheus.Registerer // nil: metrics are not registered
 }
 
-// Handler answers Fetch. Run must run beside it.
+// Handler answers Fetch, key 1, versions 4 to 17. Run must run beside it.
+//
+// Behaviour: long poll by max_wait and min_bytes; incremental sessions (KIP-227); topic ids from
+// version 13; a batch that holds the fetch offset is returned whole, and whole batches only; the
+// first partition with records gets at least one batch whatever max_bytes says.
+//
+// Left out: max_bytes of one partition that is not the first may leave it empty although records
+// are there (as Kafka does); diverging epochs and preferred read replicas are never answered;
+// replica ids are ignored.
+//
+// No error of a whole answer but the two about sessions, for most clients retry those without
+// pause. Records are never null. Errors that a client may retry at once are held back for
+// min(max_wait, 500 ms).
 type Handler struct {
 	cfg     Config
 	deps    Deps
@@ -212,7 +211,7 @@ const questionsPerCall = 256
 func (h *Handler) plan(questions []question, generation uint64) {
 	ctx, cancel := context.WithTimeout(h.ctx, h.cfg.PlanTimeout)
 	defer cancel()
-	queries := make([]planQuery, len(questions))
+	queries := make([]segment.PlanQuery, len(questions))
 	for i := range questions {
 		queries[i] = questions[i].PlanQuery
 	}

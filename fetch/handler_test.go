@@ -480,7 +480,7 @@ func TestSlowWriters(t *testing.T) {
 func TestRefuse(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		w := newWorld(t, "events")
-		api := Refuse("prod", []string{"produce"})
+		api := Refusal{Group: "prod", Roles: []string{"produce"}}.API()
 		for version := api.Min; version <= api.Max; version++ {
 			start := time.Now()
 			p := only(t, serve(t, api.Handler, w.request(version, 200, 1, 1<<20, ask{"events", 0, 0, 1 << 20})))

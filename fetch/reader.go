@@ -20,16 +20,6 @@ var errNoRoom = errors.New("no memory for more chunks now")
 // errClosed: the agent is stopping.
 var errClosed = errors.New("reader is closed")
 
-// close lets no flight begin any more and waits for those under way; ctx has ended before.
-func (r *reader) close() {
-	r.mu.Lock()
-	r.done = true
-	r.free()
-	r.mu.Unlock()
-	r.flights.Wait()
-	r.peers.close()
-}
-
 // seenChunks is how many chunks of history are remembered as read in part.
 const seenChunks = 4096
 
@@ -397,6 +387,16 @@ func (r *reader) usage(c class) int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.cache.shares[c].used
+}
+
+// close lets no flight begin any more and waits for those under way; ctx has ended before.
+func (r *reader) close() {
+	r.mu.Lock()
+	r.done = true
+	r.free()
+	r.mu.Unlock()
+	r.flights.Wait()
+	r.peers.close()
 }
 
 // locationOf makes the location of a range of which nothing else is known.

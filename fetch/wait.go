@@ -31,6 +31,8 @@ func (l *waiting) push(n *node) {
 	n.prev.next, n.next.prev = n, n
 }
 
+func (l *waiting) empty() bool { return l.root.next == nil || l.root.next == &l.root }
+
 func (n *node) unlink() {
 	if n.next != nil {
 		n.prev.next, n.next.prev = n.next, n.prev

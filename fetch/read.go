@@ -1,0 +1,198 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/isthmusdata/isthmus/internal/objstore"
+	"github.com/isthmusdata/isthmus/internal/segment"
+	"github.com/isthmusdata/isthmus/internal/topic"
+)
+
+// read gets the bytes of what is ready, and cuts them to the batches that are answered.
+func (f *fetch) read(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, f.h.cfg.ReadTimeout+f.h.cfg.PeerTimeout)
+	defer cancel()
+	f.want()
+	f.h.reader.acquire(ctx, f.needs, true, true)
+	left := f.maxBytes()
+	some := false
+	for i := range f.parts {
+		p := &f.parts[i]
+		f.finish(ctx, p, left, !some)
+		left = max(0, left-int64(p.out.records.size))
+		some = some || p.out.records.size > 0
+	}
+	f.ahead()
+}
+
+// ahead begins to read what the readers of history in this request will want next.
+func (f *fetch) ahead() {
+	if f.h.cfg.PrefetchBytes == 0 {
+		return
+	}
+	var next []segment.Location
+	f.h.mu.Lock()
+	for i := range f.parts {
+		if p := &f.parts[i]; p.reached > 0 && !p.view.tail {
+			next = append(next, f.h.planner.following(f.h.now(), p.partition, p.reached, f.h.cfg.PrefetchBytes)...)
+		}
+	}
+	f.h.mu.Unlock()
+	if len(next) > 0 {
+		f.h.reader.ahead(next)
+	}
+}
+
+// want chooses the locations to read, partition by partition, until max_bytes is reached.
+func (f *fetch) want() {
+	left := f.maxBytes()
+	some := false
+	for i := range f.parts {
+		p := &f.parts[i]
+		if p.code != 0 || p.view.verdict != ready {
+			continue
+		}
+		budget := min(int64(max(p.maxBytes, 0)), left)
+		if budget == 0 && some {
+			continue
+		}
+		f.wantOf(p, max(budget, 1))
+		some = true
+		left = max(0, left-min(p.view.bytes, budget))
+	}
+}
+
+// wantOf chooses the locations of one partition.
+func (f *fetch) wantOf(p *part, budget int64) {
+	c := coldClass
+	if p.view.tail {
+		c = tailClass
+	}
+	size := int64(0)
+	for j := range p.view.locations {
+		l := &p.view.locations[j]
+		if size >= budget {
+			break
+		}
+		n := &need{loc: *l, class: c}
+		p.needs = append(p.needs, n)
+		f.needs = append(f.needs, n)
+		if j == 0 {
+			size = p.view.bytes // of which the first location counts only from the offset on
+			for k := range p.view.locations[1:] {
+				size -= int64(p.view.locations[1+k].Length)
+			}
+		} else {
+			size += int64(l.Length)
+		}
+	}
+}
+
+// finish makes a partition's answer.
+func (f *fetch) finish(ctx context.Context, p *part, left int64, due bool) {
+	code, err := p.code, error(nil)
+	v := &p.view
+	if code == 0 {
+		switch v.verdict {
+		case refused:
+			code = f.named(v.code)
+		case ready:
+			err = f.cut(ctx, p, left, due)
+			if errors.Is(err, objstore.ErrNotFound) && !p.replanned {
+				err = f.replan(ctx, p, left, due)
+			}
+		}
+		if !v.known && code == 0 {
+			code = codeStorage // no confirmed read yet: there is nothing that could be said (I9)
+		}
+	}
+	if err != nil && p.out.records.size == 0 && !errors.Is(err, errNoRoom) {
+		code = codeStorage
+		f.h.rate.Warn("read "+p.partition.String(), "records could not be read", "topic", p.title, "partition", p.index,
+			"offset", int64(p.offset), "error", err)
+	}
+	p.out.ref, p.out.code = p.ref, code
+	p.out.high, p.out.logStart = v.high, v.logStart
+	if code != 0 {
+		p.out.high, p.out.logStart = topic.NoOffset, topic.NoOffset
+		f.h.metrics.codes.WithLabelValues(strconv.Itoa(int(code))).Inc()
+	}
+}
+
+// named is the code of a plan as the request's version knows it.
+func (f *fetch) named(code int16) int16 {
+	if code == codeUnknownID && f.version < 13 {
+		return codeUnknownTopic
+	}
+	return code
+}
+
+// cut appends the batches of a partition that are answered. A chunk that an answer does not
+// refer to is given back at once.
+func (f *fetch) cut(ctx context.Context, p *part, left int64, due bool) error {
+	budget := min(int64(max(p.maxBytes, 0)), left)
+	next := p.offset
+	for _, n := range p.needs {
+		data, err := f.h.reader.await(ctx, n)
+		if err != nil {
+			return err
+		}
+		var full bool
+		before := p.out.records.referred
+		next, full, err = cut(&p.out.records, &f.scratch, data, n.loc.Base, n.loc.Stamped, f.epoch, next, budget, due)
+		if p.out.records.referred == before {
+			f.h.reader.release(n)
+		}
+		if err != nil || full {
+			return err
+		}
+		p.reached = n.loc.End()
+	}
+	return nil
+}
+
+// replan asks again where a partition's records lie, whose object is gone: it was compacted or
+// deleted since (I7). The new answer may also be that there is nothing any more.
+func (f *fetch) replan(ctx context.Context, p *part, left int64, due bool) error {
+	f.h.metrics.gone.Inc()
+	p.replanned = true
+	f.h.reader.release(p.needs...)
+	p.needs = nil
+	f.h.mu.Lock()
+	f.h.planner.gone(p.partition)
+	since := f.h.planner.arrive()
+	f.h.mu.Unlock()
+	deadline := f.h.now() + f.h.cfg.PlanTimeout
+	for {
+		woken := make(chan struct{})
+		f.h.mu.Lock()
+		p.view = f.h.planner.look(f.h.now(), since, p.partition, p.offset, max(1, min(int64(p.maxBytes), left)))
+		w := &waiter{need: 1, wake: func() { close(woken) }}
+		if p.view.verdict == asking {
+			f.h.planner.wait(w, []topic.Partition{p.partition})
+		}
+		f.h.ask()
+		f.h.mu.Unlock()
+		if p.view.verdict != asking {
+			break
+		}
+		select {
+		case <-woken:
+			continue
+		case <-time.After(deadline - f.h.now()):
+		case <-ctx.Done():
+		}
+		f.leave(w)
+		return errors.New("plan again after an object was gone: control plane did not answer in time")
+	}
+	if p.view.verdict != ready {
+		return nil
+	}
+	before := len(f.needs)
+	f.wantOf(p, max(1, min(int64(max(p.maxBytes, 0)), left)))
+	f.h.reader.acquire(ctx, f.needs[before:], true, false)
+	return f.cut(ctx, p, left, due)
+}
