@@ -44,7 +44,7 @@ func Default() Config {
 		IdleTimeout:    10 * time.Minute,
 		FrameTimeout:   30 * time.Second,
 		FrameRate:      256 << 10,
-		StallTimeout:   2 * time.Second,
+		StallTimeout:   time.Second,
 		WriteTimeout:   30 * time.Second,
 	}
 }

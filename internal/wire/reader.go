@@ -188,13 +188,14 @@ func (c *Conn) fill(in *bufio.Reader, frame []byte) error {
 		if err := c.readDeadline(min(cfg.StallTimeout, time.Until(overdue))); err != nil {
 			return err
 		}
+		contended := c.server.budget.waiting.Load() > 0
 		m, err := io.ReadFull(in, frame[n:])
 		n += m
 		switch {
 		case err == nil:
 		case !errors.Is(err, os.ErrDeadlineExceeded) || c.isDraining() || !time.Now().Before(overdue):
 			return c.readError("frame", err)
-		case m == 0 && c.server.budget.waiting.Load() > 0:
+		case m == 0 && contended:
 			return refuse("slow_frame", fmt.Errorf("nothing came for %v of a frame of %d bytes while others wait for memory", cfg.StallTimeout, len(frame)))
 		}
 	}
