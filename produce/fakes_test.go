@@ -207,10 +207,6 @@ func (t *topics) Lookup(_ context.Context, name string) (topic.Topic, error) {
 	return found, nil
 }
 
-func (t *topics) LookupID(context.Context, topic.ID) (topic.Topic, error) {
-	return topic.Topic{}, topic.ErrUnknown
-}
-
 func (t *topics) Forget(name string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -39,7 +39,6 @@ type CommitStream interface {
 // on the reader of a connection, and so answers within a few seconds, whatever is away.
 type Topics interface {
 	Lookup(ctx context.Context, name string) (topic.Topic, error)
-	LookupID(ctx context.Context, id topic.ID) (topic.Topic, error)
 	// Forget has the next Lookup ask the control plane.
 	Forget(name string)
 }

@@ -23,11 +23,6 @@ type Refusal struct {
 	Log   *slog.Logger // may be nil
 }
 
-// Refuse is a Refusal that logs nothing.
-func Refuse(group string, roles []string) wire.API {
-	return Refusal{Group: group, Roles: roles}.API()
-}
-
 // API registers the refusal; its versions are the same as API's.
 func (f Refusal) API() wire.API {
 	if f.Log == nil {

@@ -53,7 +53,7 @@ func TestRefuse(t *testing.T) {
 	if n := strings.Count(log.String(), "client_id=shipper"); n != 1 {
 		t.Errorf("%d lines are logged for one client:\n%s", n, log.String())
 	}
-	if p := ask(t, Refuse("analytics", []string{"fetch"}), request(0, part{"events", 0, nil})); !p.Close || p.Body != nil {
+	if p := ask(t, Refusal{Group: "analytics", Roles: []string{"fetch"}}.API(), request(0, part{"events", 0, nil})); !p.Close || p.Body != nil {
 		t.Errorf("acks=0: %+v", p)
 	}
 }
