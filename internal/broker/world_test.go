@@ -19,6 +19,7 @@ import (
 	"github.com/isthmusdata/isthmus/internal/segment"
 	"github.com/isthmusdata/isthmus/internal/topic"
 	"github.com/isthmusdata/isthmus/internal/wire"
+	"github.com/isthmusdata/isthmus/internal/wire/wiretest"
 )
 
 var errAway = errors.New("nobody leads")
@@ -239,33 +240,13 @@ func (g *fakeGroup) Leader(p topic.Partition, zone, role string) (Member, bool) 
 	return all[int(p.Index)%len(all)], true
 }
 
-// pipes is a listener in memory, to which virtual time applies.
-type pipes struct {
-	conns chan net.Conn
-	done  chan struct{}
-	once  sync.Once
-}
-
-func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), done: make(chan struct{})} }
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.done:
-		return nil, net.ErrClosed
-	}
-}
-func (p *pipes) Close() error   { p.once.Do(func() { close(p.done) }); return nil }
-func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
-
 // agent is one agent's listener under test.
 type agent struct {
 	t      *testing.T
 	deps   Deps
 	apis   []wire.API
 	server *wire.Server
-	pipes  *pipes
+	pipes  *wiretest.Pipes
 }
 
 // newAgent serves everything but the data path on ln, or in memory when ln is nil.
@@ -290,7 +271,7 @@ func newAgent(t *testing.T, cfg Config, control *fakeControl, group Group, ln ne
 		t.Fatal(err)
 	}
 	if ln == nil {
-		a.pipes = newPipes()
+		a.pipes = wiretest.NewPipes()
 		ln = a.pipes
 	}
 	served := make(chan error, 1)
@@ -320,9 +301,8 @@ func (a *agent) ask(req kmsg.Request, version int16, clientID ...string) kmsg.Re
 }
 
 func (a *agent) try(req kmsg.Request, version int16, clientID ...string) (kmsg.Response, error) {
-	client, server := net.Pipe()
+	client := a.pipes.Dial()
 	defer client.Close()
-	a.pipes.conns <- server
 	req.SetVersion(version)
 	id := strings.Join(clientID, ",")
 	if _, err := client.Write(kmsg.NewRequestFormatter(kmsg.FormatterClientID(id)).AppendRequest(nil, req, 77)); err != nil {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/isthmusdata/isthmus/internal/wire/wiretest"
 )
 
 // TestApiVersions steps every client down to what is served, and tells all the same.
@@ -149,9 +151,9 @@ func FuzzStream(f *testing.F) {
 	f.Add(append(beat(1), 0x16, 3, 1, 0))
 	f.Add(frame(0, 18, 0, 9, 0, 0, 0, 1))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		p := newPipes()
+		p := wiretest.NewPipes()
 		newRig(t, Default(), p, heartbeats(HandlerFunc(echo)))
-		c := p.dial()
+		c := p.Dial()
 		go func() {
 			_, _ = c.Write(b)
 			_ = c.Close()

@@ -14,32 +14,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/isthmusdata/isthmus/internal/wire/wiretest"
 )
-
-// pipes is a listener whose connections are pipes in memory, so that virtual time applies to them.
-type pipes struct {
-	conns chan net.Conn
-	once  sync.Once
-	done  chan struct{}
-}
-
-func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), done: make(chan struct{})} }
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.done:
-		return nil, net.ErrClosed
-	}
-}
-func (p *pipes) Close() error   { p.once.Do(func() { close(p.done) }); return nil }
-func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
-func (p *pipes) dial() net.Conn {
-	client, server := net.Pipe()
-	p.conns <- server
-	return client
-}
 
 // rig is a server under test and how to reach it.
 type rig struct {
@@ -69,7 +46,7 @@ func (l *logBuffer) String() string {
 }
 
 // newRig serves apis on ln, which is TCP when nil.
-func newRig(t *testing.T, cfg Config, p *pipes, apis ...API) *rig {
+func newRig(t *testing.T, cfg Config, p *wiretest.Pipes, apis ...API) *rig {
 	t.Helper()
 	r := &rig{T: t, reg: prometheus.NewRegistry(), logs: new(logBuffer)}
 	log := slog.New(slog.NewTextHandler(r.logs, nil))
@@ -79,7 +56,7 @@ func newRig(t *testing.T, cfg Config, p *pipes, apis ...API) *rig {
 	}
 	var ln net.Listener = p
 	if p != nil {
-		r.dial = p.dial
+		r.dial = p.Dial
 	} else {
 		if ln, err = Listen("127.0.0.1:0", nil); err != nil {
 			t.Fatal(err)

@@ -15,6 +15,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/isthmusdata/isthmus/internal/wire/wiretest"
 )
 
 // TestHostileFrames sends what no Kafka client sends. Each closes its own connection, with a reason
@@ -100,9 +102,9 @@ func TestHalfSent(t *testing.T) {
 	whole := beat(1)
 	for cut := 1; cut < len(whole); cut++ {
 		synctest.Test(t, func(t *testing.T) {
-			p := newPipes()
+			p := wiretest.NewPipes()
 			r := newRig(t, Default(), p, heartbeats(HandlerFunc(echo)))
-			c := p.dial()
+			c := p.Dial()
 			start := time.Now()
 			mustSend(t, c, whole[:cut])
 			if _, err := io.ReadAll(c); err != nil {
@@ -121,12 +123,12 @@ func TestHalfSent(t *testing.T) {
 // TestIdle closes a connection that does nothing, unless an answer is still owed.
 func TestIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPipes()
+		p := wiretest.NewPipes()
 		held := make(chan func(), 1)
 		newRig(t, Default(), p, heartbeats(HandlerFunc(func(_ context.Context, r *Request, reply func(Reply)) {
 			held <- func() { reply(Reply{Body: beatAnswer(r)}) }
 		})))
-		c := p.dial()
+		c := p.Dial()
 		start := time.Now()
 		mustSend(t, c, beat(1))
 		release := <-held
@@ -147,12 +149,12 @@ func TestIdle(t *testing.T) {
 // TestSlowReader closes a connection whose peer takes no answers, and releases what it held.
 func TestSlowReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPipes()
+		p := wiretest.NewPipes()
 		done := 0
 		r := newRig(t, Default(), p, heartbeats(HandlerFunc(func(_ context.Context, r *Request, reply func(Reply)) {
 			reply(Reply{Gathered: net.Buffers{make([]byte, 1<<20), make([]byte, 1<<20)}, Done: func() { done++ }})
 		})))
-		c := p.dial()
+		c := p.Dial()
 		mustSend(t, c, beat(1))
 		if _, err := io.CopyN(io.Discard, c, 1000); err != nil {
 			t.Fatal(err)
@@ -171,11 +173,11 @@ func TestSlowReader(t *testing.T) {
 // TestSteadyReader serves a peer that is slow but takes something in time.
 func TestSteadyReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPipes()
+		p := wiretest.NewPipes()
 		newRig(t, Default(), p, heartbeats(HandlerFunc(func(_ context.Context, r *Request, reply func(Reply)) {
 			reply(Reply{Gathered: net.Buffers{bytes.Repeat([]byte{1}, 1000), bytes.Repeat([]byte{2}, 1000)}})
 		})))
-		c := p.dial()
+		c := p.Dial()
 		mustSend(t, c, beat(1))
 		got := make([]byte, 0, 2100)
 		for len(got) < 4+4+1+2000 {
@@ -223,7 +225,7 @@ func TestTooManyConnections(t *testing.T) {
 // TestBudget reads no more while what was read fills the memory cap, and goes on when it is freed.
 func TestBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPipes()
+		p := wiretest.NewPipes()
 		cfg := Default()
 		cfg.MaxFrame, cfg.MaxMemory = 100_000, 100_000
 		type held struct {
@@ -241,7 +243,7 @@ func TestBudget(t *testing.T) {
 		part.Records = make([]byte, 60_000)
 		topic.Partitions = append(topic.Partitions, part)
 		big.Topics = append(big.Topics, topic)
-		first, second := p.dial(), p.dial()
+		first, second := p.Dial(), p.Dial()
 		mustSend(t, first, request(big, 9, 1))
 		h := <-handed
 		go func() { _, _ = second.Write(request(big, 9, 2)) }()

@@ -15,12 +15,14 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"pgregory.net/rapid"
+
+	"github.com/isthmusdata/isthmus/internal/wire/wiretest"
 )
 
 // TestAnswersInOrder completes requests in any order, answered in any way, and finds the answers in
 // the order of the requests, each released once.
 func TestAnswersInOrder(t *testing.T) {
-	p := newPipes()
+	p := wiretest.NewPipes()
 	type held struct {
 		r     *Request
 		reply func(Reply)
@@ -33,7 +35,7 @@ func TestAnswersInOrder(t *testing.T) {
 		n := rapid.IntRange(1, 40).Draw(rt, "requests")
 		kinds := rapid.SliceOfN(rapid.IntRange(0, 2), n, n).Draw(rt, "kinds")
 		seed := rapid.Uint64().Draw(rt, "seed")
-		c := p.dial()
+		c := p.Dial()
 		defer c.Close()
 		go func() {
 			for i := range n {
@@ -130,14 +132,14 @@ func TestPipelined(t *testing.T) {
 // TestInFlightBound stops reading at the bound.
 func TestInFlightBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPipes()
+		p := wiretest.NewPipes()
 		cfg := Default()
 		cfg.MaxInFlight = 3
 		handed := make(chan func(), 100)
 		newRig(t, cfg, p, heartbeats(HandlerFunc(func(_ context.Context, r *Request, reply func(Reply)) {
 			handed <- func() { reply(Reply{Body: beatAnswer(r)}) }
 		})))
-		c := p.dial()
+		c := p.Dial()
 		go func() {
 			for i := range 5 {
 				_, _ = c.Write(beat(int32(i)))
@@ -201,14 +203,14 @@ func TestSerial(t *testing.T) {
 // TestDrain answers what was read, reads nothing more, and closes.
 func TestDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPipes()
+		p := wiretest.NewPipes()
 		handed := make(chan *Request, 1)
 		var reply func(Reply)
 		r := newRig(t, Default(), p, heartbeats(HandlerFunc(func(_ context.Context, r *Request, rep func(Reply)) {
 			reply = rep
 			handed <- r
 		})))
-		busy, half, idle := p.dial(), p.dial(), p.dial()
+		busy, half, idle := p.Dial(), p.Dial(), p.Dial()
 		mustSend(t, busy, beat(7))
 		req := <-handed
 		mustSend(t, half, beat(8)[:9])
@@ -238,11 +240,11 @@ func TestDrain(t *testing.T) {
 // TestDrainTimeout gives up what is not answered in time.
 func TestDrainTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPipes()
+		p := wiretest.NewPipes()
 		done := make(chan struct{})
 		handed := make(chan func(Reply), 1)
 		r := newRig(t, Default(), p, heartbeats(HandlerFunc(func(_ context.Context, _ *Request, reply func(Reply)) { handed <- reply })))
-		c := p.dial()
+		c := p.Dial()
 		mustSend(t, c, beat(7))
 		reply := <-handed
 		ctx, cancel := context.WithCancel(t.Context())
@@ -287,7 +289,7 @@ func TestCloseReply(t *testing.T) {
 
 // TestGone ends the context of a request whose client has left.
 func TestGone(t *testing.T) {
-	p := newPipes()
+	p := wiretest.NewPipes()
 	handed, gone := make(chan struct{}), make(chan struct{})
 	newRig(t, Default(), p, heartbeats(HandlerFunc(func(ctx context.Context, r *Request, reply func(Reply)) {
 		close(handed)
@@ -296,7 +298,7 @@ func TestGone(t *testing.T) {
 			reply(Reply{None: true, Done: func() { close(gone) }})
 		}()
 	})))
-	c := p.dial()
+	c := p.Dial()
 	mustSend(t, c, beat(1))
 	<-handed
 	c.Close()

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/isthmusdata/isthmus/internal/wire/wiretest"
 )
 
 // claim is the beginning of a request that says it has size bytes: of the largest kind.
@@ -21,10 +23,10 @@ func claim(size int) []byte {
 // send: who waits for memory is served as soon as they are cut, not when their frames are overdue.
 func TestAStalledFrameHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPipes()
+		p := wiretest.NewPipes()
 		cfg := Default()
 		r := newRig(t, cfg, p, heartbeats(HandlerFunc(echo)))
-		stalled, honest := p.dial(), p.dial()
+		stalled, honest := p.Dial(), p.Dial()
 		mustSend(t, stalled, claim(cfg.MaxOtherFrame)) // charged forty times that: everything
 		synctest.Wait()
 		if used := r.budget.used.Load(); used != cfg.MaxMemory {
@@ -48,10 +50,10 @@ func TestAStalledFrameHoldsUpNobody(t *testing.T) {
 // does: both are read to their end.
 func TestASlowFrameIsReadOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPipes()
+		p := wiretest.NewPipes()
 		cfg := Default()
 		newRig(t, cfg, p, heartbeats(HandlerFunc(echo)))
-		slow, other := p.dial(), p.dial()
+		slow, other := p.Dial(), p.Dial()
 		req := kmsg.NewPtrHeartbeatRequest()
 		req.Group = string(bytes.Repeat([]byte("g"), 10<<20))
 		whole := request(req, 4, 1)
