@@ -62,7 +62,7 @@ the roles it is given. It learns at login which buckets hold the shares it may u
 func runAgent(ctx context.Context, config agentConfig, log *slog.Logger) error {
 	a, err := startAgent(ctx, config, agentDeps{log: log, registry: obs.NewRegistry(), open: openStore})
 	if err != nil {
-		return err
+		return unlessInterrupted(ctx, err, log)
 	}
 	select {
 	case <-ctx.Done():

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -81,7 +82,7 @@ func (c *controlConfig) check() error {
 func runControl(ctx context.Context, config controlConfig, log *slog.Logger) error {
 	n, err := startControl(ctx, config, log, obs.NewRegistry(), openStore)
 	if err != nil {
-		return err
+		return unlessInterrupted(ctx, err, log)
 	}
 	select {
 	case <-ctx.Done():
@@ -96,8 +97,17 @@ func runControl(ctx context.Context, config controlConfig, log *slog.Logger) err
 // controlNode is one running control node.
 type controlNode struct {
 	node  *server.Node
+	up    atomic.Pointer[server.Node] // node, for who asks from another goroutine
 	store objstore.Store
 	http  *obs.Server
+}
+
+// readiness is asked from the start on: a node may wait long for its bucket.
+func (n *controlNode) readiness() error {
+	if node := n.up.Load(); node != nil {
+		return node.Ready()
+	}
+	return errors.New("waiting for the bucket to say whose it is")
 }
 
 func startControl(ctx context.Context, config controlConfig, log *slog.Logger, registry *prometheus.Registry, open storeOpener) (_ *controlNode, err error) {
@@ -109,6 +119,11 @@ func startControl(ctx context.Context, config controlConfig, log *slog.Logger, r
 			err = errors.Join(err, n.stop(stop))
 		}
 	}()
+	if config.HTTP != "" { // before the bucket is claimed: a busy port must not cost a prefix
+		if n.http, err = obs.Serve(config.HTTP, registry, n.readiness); err != nil {
+			return nil, err
+		}
+	}
 	if n.store, err = open(ctx, config.BucketURL); err != nil {
 		return nil, err
 	}
@@ -125,11 +140,7 @@ func startControl(ctx context.Context, config controlConfig, log *slog.Logger, r
 		return nil, err
 	}
 	n.node = node
-	if config.HTTP != "" {
-		if n.http, err = obs.Serve(config.HTTP, registry, node.Ready); err != nil {
-			return nil, err
-		}
-	}
+	n.up.Store(node)
 	return n, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -35,6 +36,16 @@ func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 		os.Exit(130)
 	}()
 	return ctx, cancel
+}
+
+// unlessInterrupted returns err, why a server could not start, unless it was interrupted while it
+// waited for others: that is what was asked for, and no failure.
+func unlessInterrupted(ctx context.Context, err error, log *slog.Logger) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	log.Info("stopped before it had started", "waited_for", err)
+	return nil
 }
 
 // run executes one command line and turns its error into words and an exit code.
