@@ -271,6 +271,7 @@ func TestDamagedDataDirectory(t *testing.T) {
 		"later format": {func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, "node.json"), []byte(`{"format":9}`), 0o600)
 		}, []string{"format 9"}},
+		"log cut short":   {func(dir string) error { return os.Truncate(filepath.Join(dir, "log.db"), 1<<13) }, []string{"log.db", "damaged"}},
 		"log overwritten": {func(dir string) error { return os.WriteFile(filepath.Join(dir, "log.db"), make([]byte, 1<<16), 0o600) }, []string{"log.db"}},
 	} {
 		t.Run(name, func(t *testing.T) {

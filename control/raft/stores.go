@@ -3,6 +3,7 @@ package raft
 import (
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -14,7 +15,9 @@ import (
 // openLog opens log.db. The free list is not kept on disk: it is rebuilt at the start, which costs
 // a scan, instead of being written with every entry, which costs every commit.
 func openLog(path string) (store *boltdb.BoltStore, err error) {
-	defer func() { // bbolt panics on pages it cannot make sense of
+	// bbolt panics on pages it cannot make sense of, and maps the file: pages that are not there are faults.
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
 		if p := recover(); p != nil {
 			store, err = nil, fmt.Errorf("open %s: damaged: %v (restore the data directory from a copy)", path, p)
 		}
