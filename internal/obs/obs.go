@@ -31,7 +31,20 @@ func NewLogger(w io.Writer, level slog.Level) *slog.Logger {
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		return slog.New(slog.NewTextHandler(w, options))
 	}
+	options.ReplaceAttr = readable
 	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+// readable has values say in JSON what they say to people: durations with their unit, ids as text.
+func readable(_ []string, a slog.Attr) slog.Attr {
+	switch v := a.Value.Any().(type) {
+	case time.Duration:
+		a.Value = slog.StringValue(v.String())
+	case time.Time, error, *slog.Source: // these the handler knows
+	case fmt.Stringer:
+		a.Value = slog.StringValue(v.String())
+	}
+	return a
 }
 
 // NewRegistry returns a registry that already holds the process and Go runtime metrics.

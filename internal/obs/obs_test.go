@@ -7,10 +7,12 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestServerTellsHealthReadinessAndMetrics(t *testing.T) {
@@ -68,9 +70,9 @@ func TestBusyPortNamesTheFlag(t *testing.T) {
 
 func TestLogIsJSONWhenNobodyWatches(t *testing.T) {
 	var out bytes.Buffer
-	NewLogger(&out, slog.LevelInfo).Info("segment stored", "bytes", 42)
+	NewLogger(&out, slog.LevelInfo).Info("segment stored", "bytes", 42, "took", 1500*time.Millisecond, "from", net.IPv4(10, 0, 0, 1), "error", errors.New("none"))
 	var line map[string]any
-	if err := json.Unmarshal(out.Bytes(), &line); err != nil || line["bytes"] != 42.0 {
+	if err := json.Unmarshal(out.Bytes(), &line); err != nil || line["bytes"] != 42.0 || line["took"] != "1.5s" || line["from"] != "10.0.0.1" || line["error"] != "none" {
 		t.Errorf("log line %q: %v", out.String(), err)
 	}
 }
