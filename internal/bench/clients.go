@@ -36,10 +36,23 @@ func (r *run) write(ctx context.Context, index int) error {
 		}
 		r.send(ctx, client, &lanes[n%len(lanes)], value, due)
 	}
-	if err := client.Flush(ctx); err != nil {
+	return r.flush(ctx, client, index)
+}
+
+// flush waits for what is on its way, but not for ever: an idempotent client never gives up by
+// itself, and a cluster that is gone is a finding, not a reason to say nothing.
+func (r *run) flush(ctx context.Context, client *kgo.Client, index int) error {
+	bounded, cancel := context.WithTimeout(ctx, catchUp)
+	defer cancel()
+	err := client.Flush(bounded)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
 		return fmt.Errorf("flush producer %d: %w", index, err)
 	}
-	return nil
+	r.fail(fmt.Errorf("producer %d: %d records without an answer %v after the last was sent", index, client.BufferedProduceRecords(), catchUp))
+	return nil // closing the client counts each of them as an error
 }
 
 // lane is one stream of records: a producer and a partition.

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// catchUp bounds how long the readers may take, after the producers have stopped, to read
-// what was acknowledged.
+// catchUp bounds how long the producers may wait for answers once they have sent all, and how long
+// the readers may then take to read what was acknowledged.
 const catchUp = 30 * time.Second
 
 // Progress is told how a run goes, once a second.
