@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/isthmusdata/isthmus/internal/objstore"
 )
@@ -39,7 +40,10 @@ func New(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, invalid(err, "name a readable PEM file in ca= or AWS_CA_BUNDLE")
 	}
-	options := []func(*config.LoadOptions) error{config.WithAppID("isthmus")}
+	options := []func(*config.LoadOptions) error{
+		config.WithAppID("isthmus"),
+		config.WithLogger(logging.Nop{}), // it would write lines of its own to standard error; what matters comes back as errors
+	}
 	if c.Region != "" {
 		options = append(options, config.WithRegion(c.Region))
 	}
