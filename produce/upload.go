@@ -37,7 +37,7 @@ func (r *Runner) complain(result PutResult, err error) {
 	msg := "upload failed: tried again until its deadline"
 	switch result {
 	case PutDenied:
-		msg = "the bucket refuses uploads: check that it exists and that this group's role may put into it (isthmus doctor)"
+		msg = "the bucket refuses uploads: check that it exists and that this group's role may put into it"
 	case PutInvalid:
 		msg = "the store calls the upload invalid: not tried again"
 	}
