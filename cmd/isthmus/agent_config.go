@@ -63,7 +63,7 @@ func defaultAgent() agentConfig {
 func (c *agentConfig) addFlags(f *pflag.FlagSet) {
 	f.StringSliceVar(&c.Control, "control", c.Control, "addresses of the control plane")
 	f.StringVar(&c.Group, "group", c.Group, "group of agents that this one belongs to: one account, VPC or region")
-	f.Var(&c.Roles, "roles", "what the agent may do: produce, fetch, or both (produce,fetch)")
+	f.Var(&c.Roles, "roles", "what the agent may do, one or more of: "+rolesHelp())
 	f.StringVar(&c.Zone, "zone", c.Zone, "availability zone; clients name theirs with zone=NAME in client.id")
 	f.StringVar(&c.Kafka, "kafka", c.Kafka, "address for Kafka clients")
 	f.StringVar(&c.Advertise, "advertise", c.Advertise, "HOST:PORT that Kafka clients are told, if it differs from --kafka")

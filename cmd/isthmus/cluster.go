@@ -231,39 +231,3 @@ func (s *observedStore) GetRange(ctx context.Context, key string, position, leng
 	s.cluster.stored.Unlock()
 	return s.Store.GetRange(ctx, key, position, length)
 }
-
-// boot starts the demo's cluster, its agents and its page.
-func (d *demo) boot(ctx context.Context, log *slog.Logger, http string) (err error) {
-	d.cluster, err = startCluster(ctx, d.dir, "file://"+filepath.Join(d.dir, "bucket"), log)
-	if err != nil {
-		return err
-	}
-	for _, g := range demoGroups {
-		for i := range 2 {
-			if err := d.cluster.add(ctx, fmt.Sprintf("%s-%d", g.group, i+1), loopbackAgent(g.group, g.roles)); err != nil {
-				return err
-			}
-		}
-	}
-	ready := func() error { return nil }
-	if d.page, err = obs.Serve(http, obs.NewRegistry(), ready); err != nil {
-		return err
-	}
-	d.page.Handle("/", demoPage(d))
-	return nil
-}
-
-// kill and restart are the page's button. One order at a time.
-func (d *demo) kill(name string) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.cluster.kill(name)
-}
-
-func (d *demo) restart(name string) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), demoSettle)
-	defer cancel()
-	return d.cluster.restart(ctx, name)
-}

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"time"
@@ -102,6 +104,42 @@ func startDemo(cmd *cobra.Command, http string) (*demo, error) {
 		return nil, errors.Join(err, d.stop())
 	}
 	return d, nil
+}
+
+// boot starts the demo's cluster, its agents and its page.
+func (d *demo) boot(ctx context.Context, log *slog.Logger, http string) (err error) {
+	d.cluster, err = startCluster(ctx, d.dir, "file://"+filepath.Join(d.dir, "bucket"), log)
+	if err != nil {
+		return err
+	}
+	for _, g := range demoGroups {
+		for i := range 2 {
+			if err := d.cluster.add(ctx, fmt.Sprintf("%s-%d", g.group, i+1), loopbackAgent(g.group, g.roles)); err != nil {
+				return err
+			}
+		}
+	}
+	ready := func() error { return nil }
+	if d.page, err = obs.Serve(http, obs.NewRegistry(), ready); err != nil {
+		return err
+	}
+	d.page.Handle("/", demoPage(d))
+	return nil
+}
+
+// kill and restart are the page's button. One order at a time.
+func (d *demo) kill(name string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.cluster.kill(name)
+}
+
+func (d *demo) restart(name string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), demoSettle)
+	defer cancel()
+	return d.cluster.restart(ctx, name)
 }
 
 // run loads the cluster, shows it, and judges what came of it.
@@ -223,67 +261,6 @@ func (d *demo) result() demoResult {
 		Produced: counts.Acked, Consumed: counts.Consumed, Lost: counts.Lost, Duplicated: counts.Duplicated, Reordered: counts.Reordered,
 		ProduceP50: produce.P50, ProduceP99: produce.P99, EndToEndP50: endToEnd.P50, EndToEndP99: endToEnd.P99, Puts: puts, Gets: gets,
 	}
-}
-
-// demoSnapshot is what the page shows.
-type demoSnapshot struct {
-	demoResult
-	Elapsed     float64        `json:"elapsed_seconds"`
-	Done        bool           `json:"done"`
-	ProduceRate float64        `json:"produce_rate"`
-	ConsumeRate float64        `json:"consume_rate"`
-	Lag         int64          `json:"lag"`
-	Stored      int64          `json:"stored_bytes"`
-	Bucket      string         `json:"bucket"`
-	Objects     []storedObject `json:"objects"`
-	Agents      []agentState   `json:"agents"`
-	Prod        string         `json:"bootstrap_prod"`
-	Analytics   string         `json:"bootstrap_analytics"`
-}
-
-func (d *demo) snapshot() demoSnapshot {
-	s := demoSnapshot{
-		demoResult: d.result(), Bucket: d.cluster.bucket, Agents: d.cluster.states(),
-		Prod: d.cluster.bootstrap("prod"), Analytics: d.cluster.bootstrap("analytics"),
-	}
-	s.Objects, s.Stored = d.cluster.recent()
-	s.Lag = max(s.Produced-s.Consumed, 0)
-	if !d.start.IsZero() {
-		s.Elapsed = time.Since(d.start).Seconds()
-	}
-	s.ProduceRate, s.ConsumeRate = d.rates.add(time.Now(), s.Produced, s.Consumed)
-	select {
-	case <-d.over:
-		s.Done = true
-	default:
-	}
-	return s
-}
-
-// rates turns counts into rates over the last two seconds.
-type rates struct {
-	mu      sync.Mutex
-	samples []rateSample
-}
-
-type rateSample struct {
-	at                 time.Time
-	produced, consumed int64
-}
-
-func (r *rates) add(now time.Time, produced, consumed int64) (produceRate, consumeRate float64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.samples = append(r.samples, rateSample{now, produced, consumed})
-	for len(r.samples) > 2 && now.Sub(r.samples[0].at) > 2*time.Second {
-		r.samples = r.samples[1:]
-	}
-	first := r.samples[0]
-	seconds := now.Sub(first.at).Seconds()
-	if seconds < 0.1 {
-		return 0, 0
-	}
-	return float64(produced-first.produced) / seconds, float64(consumed-first.consumed) / seconds
 }
 
 // openBrowser shows the page; without a browser the printed link has to do.

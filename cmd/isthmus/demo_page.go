@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -69,4 +70,65 @@ func (d *demo) serveEvents(w http.ResponseWriter, r *http.Request) {
 		case <-ticker.C:
 		}
 	}
+}
+
+// demoSnapshot is what the page shows.
+type demoSnapshot struct {
+	demoResult
+	Elapsed     float64        `json:"elapsed_seconds"`
+	Done        bool           `json:"done"`
+	ProduceRate float64        `json:"produce_rate"`
+	ConsumeRate float64        `json:"consume_rate"`
+	Lag         int64          `json:"lag"`
+	Stored      int64          `json:"stored_bytes"`
+	Bucket      string         `json:"bucket"`
+	Objects     []storedObject `json:"objects"`
+	Agents      []agentState   `json:"agents"`
+	Prod        string         `json:"bootstrap_prod"`
+	Analytics   string         `json:"bootstrap_analytics"`
+}
+
+func (d *demo) snapshot() demoSnapshot {
+	s := demoSnapshot{
+		demoResult: d.result(), Bucket: d.cluster.bucket, Agents: d.cluster.states(),
+		Prod: d.cluster.bootstrap("prod"), Analytics: d.cluster.bootstrap("analytics"),
+	}
+	s.Objects, s.Stored = d.cluster.recent()
+	s.Lag = max(s.Produced-s.Consumed, 0)
+	if !d.start.IsZero() {
+		s.Elapsed = time.Since(d.start).Seconds()
+	}
+	s.ProduceRate, s.ConsumeRate = d.rates.add(time.Now(), s.Produced, s.Consumed)
+	select {
+	case <-d.over:
+		s.Done = true
+	default:
+	}
+	return s
+}
+
+// rates turns counts into rates over the last two seconds.
+type rates struct {
+	mu      sync.Mutex
+	samples []rateSample
+}
+
+type rateSample struct {
+	at                 time.Time
+	produced, consumed int64
+}
+
+func (r *rates) add(now time.Time, produced, consumed int64) (produceRate, consumeRate float64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.samples = append(r.samples, rateSample{now, produced, consumed})
+	for len(r.samples) > 2 && now.Sub(r.samples[0].at) > 2*time.Second {
+		r.samples = r.samples[1:]
+	}
+	first := r.samples[0]
+	seconds := now.Sub(first.at).Seconds()
+	if seconds < 0.1 {
+		return 0, 0
+	}
+	return float64(produced-first.produced) / seconds, float64(consumed-first.consumed) / seconds
 }

@@ -10,18 +10,22 @@ import (
 	"github.com/isthmusdata/isthmus/internal/units"
 )
 
-// role is one thing that an agent may do. The table below is all there is to a role: what
-// it answers with when it has it, and with what when it has not, follows from it in agent.go.
-type role struct {
-	name string
-	does string
-	// puts and gets are what it asks of the bucket; an agent is given nothing else.
-	puts, gets bool
-}
+// role is one thing that an agent may do. What an agent with the role is made of, and what one
+// without it answers instead, stands in agent_roles.go.
+type role struct{ name, does string }
 
 var roleTable = []role{
-	{name: "produce", does: "takes records from clients, stores them as segments, and asks for their place", puts: true},
-	{name: "fetch", does: "reads segments and serves records to clients", gets: true},
+	{"produce", "takes records from clients and puts them into the bucket"},
+	{"fetch", "gets them from there for consumers"},
+}
+
+// rolesHelp is the table as the help of --roles tells it.
+func rolesHelp() string {
+	var all []string
+	for _, r := range roleTable {
+		all = append(all, r.name+" ("+r.does+")")
+	}
+	return strings.Join(all, ", ")
 }
 
 // roles is a set of roles, as --roles takes it.
