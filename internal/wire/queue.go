@@ -33,8 +33,8 @@ func (q *queue) push(s *slot) {
 	q.mu.Unlock()
 }
 
-// answer stores the reply of s; it reports whether the connection is gone, and false for twice
-// when s had been answered before.
+// answer stores the reply of s. gone says that the connection is, and nobody will write the reply;
+// once is false when s had been answered before, and nothing was stored.
 func (q *queue) answer(s *slot, r Reply) (gone, once bool) {
 	q.mu.Lock()
 	if s.answered {
