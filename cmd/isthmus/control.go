@@ -76,6 +76,9 @@ func (c *controlConfig) check() error {
 	if c.HTTP != "" {
 		faults = append(faults, exposed(c.HTTP, "--http", "keep it on loopback", c.Insecure))
 	}
+	if c.BucketURL != "" {
+		faults = append(faults, checkBucket(c.BucketURL))
+	}
 	return errors.Join(append(faults, c.Validate())...)
 }
 

@@ -37,7 +37,11 @@ With --dir everything survives a restart; without it everything goes when it sto
 }
 
 func runPlayground(cmd *cobra.Command, dir, bucket, kafka, http string) (err error) {
-	if err := errors.Join(loopbackOnly(kafka, "--kafka"), loopbackOnly(http, "--http")); err != nil {
+	faults := []error{loopbackOnly(kafka, "--kafka"), loopbackOnly(http, "--http")}
+	if bucket != "" {
+		faults = append(faults, checkBucket(bucket))
+	}
+	if err := errors.Join(faults...); err != nil {
 		return usageError{err}
 	}
 	quietUnlessAsked(cmd)

@@ -1,13 +1,15 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/isthmusdata/isthmus/internal/obs"
+	"github.com/isthmusdata/isthmus/internal/units"
 )
 
 // newRoot is the whole command line.
@@ -24,9 +26,7 @@ Piece by piece:  isthmus control, then isthmus agent`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usageError{fmt.Errorf("%w (try: %s --help)", err, cmd.CommandPath())}
-	})
+	root.SetFlagErrorFunc(flagFault)
 	root.PersistentFlags().String("log-level", "info", "least level that is logged on standard error: debug, info, warn, error")
 	root.AddCommand(
 		newDemo(), newPlayground(), newControl(), newAgent(),
@@ -34,6 +34,19 @@ Piece by piece:  isthmus control, then isthmus agent`,
 	)
 	refuseStrayArguments(root)
 	return root
+}
+
+// flagFault names the flag that is nearest to an unknown one.
+func flagFault(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		var known []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
+		if near := units.Nearest(unknown.GetSpecifiedName(), known); near != "" {
+			err = fmt.Errorf("%w: did you mean --%s?", err, near)
+		}
+	}
+	return usageError{fmt.Errorf("%w (try: %s --help)", err, cmd.CommandPath())}
 }
 
 // refuseStrayArguments gives every command that takes no arguments an error which names the
@@ -49,8 +62,12 @@ func refuseStrayArguments(cmd *cobra.Command) {
 				return cmd.Help()
 			}
 			fault := fmt.Errorf("%s has no command %q", cmd.CommandPath(), args[0])
-			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-				fault = fmt.Errorf("%w: did you mean %s?", fault, strings.Join(near, " or "))
+			var known []string
+			for _, child := range cmd.Commands() {
+				known = append(known, child.Name())
+			}
+			if near := units.Nearest(args[0], known); near != "" {
+				fault = fmt.Errorf("%w: did you mean %s?", fault, near)
 			}
 			return usageError{fmt.Errorf("%w (try: %s --help)", fault, cmd.CommandPath())}
 		}

@@ -18,6 +18,12 @@ type storeOpener func(ctx context.Context, url string) (objstore.Store, error)
 
 func openStore(ctx context.Context, url string) (objstore.Store, error) { return open.Open(ctx, url) }
 
+// checkBucket reports what is wrong with a bucket's URL, without asking the bucket.
+func checkBucket(url string) error {
+	_, err := open.Parse(url)
+	return err
+}
+
 // stores are the buckets of the shares that an agent was told of, opened when first used.
 type stores struct {
 	open    storeOpener
