@@ -55,6 +55,7 @@ func (c *chaos) command(s *State) *controlpb.Command {
 	case k < 57:
 		cmd.Op = &controlpb.Command_Login{Login: &controlpb.LoginCommand{GossipKey: []byte("key"), Request: &controlpb.LoginRequest{
 			Agent: c.one("a", "b", "c", "d", "e", ""), Group: c.one("prod", "prod", "analytics", "*"), Roles: []string{c.one("produce", "produce", "fetch")},
+			Zone: "zone", KafkaAddress: "kafka", GossipAddress: "gossip", PeerAddress: "peer", Version: "version",
 		}}}
 	case k < 59:
 		cmd.Op = &controlpb.Command_EndSession{EndSession: &controlpb.EndSessionRequest{Session: c.session(s)}}
