@@ -7,7 +7,6 @@ import (
 
 	"github.com/isthmusdata/isthmus/internal/record"
 	"github.com/isthmusdata/isthmus/internal/segment"
-	"github.com/isthmusdata/isthmus/internal/topic"
 	"github.com/isthmusdata/isthmus/produce"
 )
 
@@ -25,6 +24,7 @@ type agent struct {
 	session  uint64
 	cutUntil time.Duration // partitioned from the control plane until then
 	lives    int
+	draining bool
 }
 
 // stream is one commit stream: messages arrive in order, until it breaks.
@@ -38,7 +38,7 @@ func newAgent(w *World, name string) *agent { return &agent{w: w, name: name} }
 
 // start begins a life: a new Writer that knows nothing.
 func (a *agent) start() {
-	a.up, a.began, a.session, a.stream = true, a.w.now, 0, nil
+	a.up, a.began, a.session, a.stream, a.draining = true, a.w.now, 0, nil, false
 	a.lives++
 	a.writer = produce.NewWriter(produce.Default(), a.nonce)
 	a.input(func() { a.writer.Start(a.clock()) })
@@ -50,6 +50,32 @@ func (a *agent) crash() {
 		return
 	}
 	a.w.tell("fault: %s crashes", a.name)
+	a.end()
+}
+
+// drain ends an agent as a person would: it answers what it has taken, ends its session, and goes.
+func (a *agent) drain() {
+	if !a.up || a.draining {
+		return
+	}
+	a.w.tell("%s is to stop", a.name)
+	a.draining = true
+	a.input(func() { a.writer.Drain(a.clock()) })
+}
+
+// drained: nothing is unanswered.
+func (a *agent) drained() {
+	if n := a.writer.Unanswered(); n != 0 {
+		a.w.violated("%s has drained with %d batches unanswered", a.name, n)
+	}
+	a.w.saw("drained")
+	if session := a.session; session != 0 && a.reachable() {
+		a.w.control.endSession(session, func() {})
+	}
+	a.end()
+}
+
+func (a *agent) end() {
 	a.up = false
 	a.life++
 	a.writer = nil
@@ -88,8 +114,13 @@ func (a *agent) input(do func()) {
 		for _, e := range effects {
 			a.carryOut(e)
 		}
+		if !a.up {
+			return
+		}
 	}
-	a.arm()
+	if a.up {
+		a.arm()
+	}
 }
 
 func (a *agent) take() []produce.Effect {
@@ -145,7 +176,9 @@ func (a *agent) carryOut(e produce.Effect) {
 		a.login()
 	case produce.Tell:
 		a.report(e.Report)
-	case produce.CancelUpload, produce.Release, produce.Drained:
+	case produce.Drained:
+		a.drained()
+	case produce.CancelUpload, produce.Release:
 		// A cancelled attempt still reports what became of it; bytes are the garbage collector's.
 	}
 }
@@ -156,7 +189,11 @@ func (a *agent) report(r *produce.Report) {
 		a.w.violated("I8: %s found a foreign object under its own key of %s", a.name, r.Segment)
 	case produce.Protocol:
 		a.w.violated("%s: the control plane said what cannot be: %s", a.name, r.Text)
-	case produce.SegmentAbandoned, produce.Ended, produce.HedgeWon:
+	case produce.SegmentAbandoned, produce.Ended, produce.HedgeWon, produce.ClientsDisconnected:
+		a.w.saw(map[produce.ReportKind]string{
+			produce.SegmentAbandoned: "abandoned", produce.Ended: "asked for the end", produce.HedgeWon: "hedge won",
+			produce.ClientsDisconnected: "gone",
+		}[r.Kind])
 		a.w.tell("%s: %s: report %d %s", a.name, r.Segment, r.Kind, r.Text)
 	}
 }
@@ -172,7 +209,7 @@ func (a *agent) upload(p *produce.Put) {
 		}
 	}
 	life := a.life
-	a.w.bucket.put(key, bytes.Join(p.Sealed.Body, nil), func(r produce.PutResult) {
+	a.w.bucket.put(p.Object.Share, key, bytes.Join(p.Sealed.Body, nil), func(r produce.PutResult) {
 		if a.life == life {
 			tell(r)
 		}
@@ -317,7 +354,8 @@ func (a *agent) beat(life int) {
 		if a.life != life {
 			return
 		}
-		if session := a.session; session != 0 && a.reachable() && a.w.control.heartbeat(session) {
+		// A deposed leader may say that a session has ended which lives.
+		if session := a.session; session != 0 && a.reachable() && (a.w.control.heartbeat(session) || a.w.chance(0.01)) {
 			a.input(func() { a.writer.SessionEnded(a.clock(), session) })
 		}
 		a.beat(life)
@@ -326,10 +364,9 @@ func (a *agent) beat(life int) {
 
 // take a batch from a client.
 func (a *agent) receive(c *copyOf, b record.Batch) {
+	share, place := placeOf(c.partition)
 	a.input(func() {
-		a.writer.Append(a.clock(), &produce.Batch{
-			Ref: c, Share: shareName, Partition: topic.Partition{Topic: simTopic, Index: c.partition}, Bytes: b,
-		})
+		a.writer.Append(a.clock(), &produce.Batch{Ref: c, Share: share, Partition: place, Bytes: b})
 	})
 }
 

@@ -10,7 +10,7 @@ import (
 type bucket struct {
 	w       *World
 	objects map[string][]byte
-	weather weather
+	weather map[string]weather // by share
 }
 
 // weather is what a bucket does to requests for a while.
@@ -24,17 +24,17 @@ const (
 )
 
 // put is one attempt. Its outcome is told once, unless the agent has stopped waiting.
-func (b *bucket) put(key string, body []byte, tell func(produce.PutResult)) {
-	w := b.w
+func (b *bucket) put(share, key string, body []byte, tell func(produce.PutResult)) {
+	w, weather := b.w, b.weather[share]
 	latency := w.between(20*time.Millisecond, 150*time.Millisecond)
-	if b.weather == slow && w.chance(0.5) {
+	if weather == slow && w.chance(0.5) {
 		latency = w.between(time.Second, 20*time.Second)
 	}
 	switch {
-	case b.weather == throttling && w.chance(0.7), w.chance(0.03):
+	case weather == throttling && w.chance(0.7), w.chance(0.03):
 		w.after(latency, "put refused", func() { tell(produce.PutRetry) })
 		return
-	case b.weather == losing && w.chance(0.6), w.chance(0.03):
+	case weather == losing && w.chance(0.6), w.chance(0.03):
 		// The reply is lost; the request arrives in time, late, or never.
 		w.after(latency+w.between(0, 2*time.Second), "put unknown", func() { tell(produce.PutUnknown) })
 		if w.chance(0.75) {

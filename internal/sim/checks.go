@@ -23,8 +23,18 @@ type checks struct {
 	batches map[batchID]topic.Offset
 	errored map[string]int16 // copies answered with an error
 	acked   map[batchID]topic.Offset
-	highest map[lane]int // number of the last batch placed
+	highest map[lane]int     // place in order of the last batch placed
+	expired map[batchID]bool // given up by their client: placed or not, but never late
 	order   map[lane][]int
+	replies map[sequence]segment.Reply // the first that decided a sequence
+	heard   map[sequence]uint64        // by session and share: up to where answers are acknowledged
+}
+
+// sequence names a commit.
+type sequence struct {
+	session uint64
+	share   string
+	number  uint64
 }
 
 // lane is what keeps its order: a client's batches of one partition.
@@ -43,12 +53,15 @@ type placed struct {
 func newChecks(w *World) *checks {
 	return &checks{
 		w: w, log: map[topic.Partition][]placed{}, copies: map[string]topic.Offset{}, batches: map[batchID]topic.Offset{},
-		errored: map[string]int16{}, acked: map[batchID]topic.Offset{}, highest: map[lane]int{}, order: map[lane][]int{},
+		errored: map[string]int16{}, acked: map[batchID]topic.Offset{}, highest: map[lane]int{}, expired: map[batchID]bool{}, order: map[lane][]int{}, replies: map[sequence]segment.Reply{}, heard: map[sequence]uint64{},
 	}
 }
 
 // applied looks at one command that the control plane has applied, and at its events.
-func (k *checks) applied(_ *controlpb.Command, r state.Result) {
+func (k *checks) applied(c *controlpb.Command, r state.Result) {
+	if q := c.GetCommit(); q != nil {
+		k.replied(q, r.Reply)
+	}
 	for _, e := range r.Events {
 		for _, l := range e.Locations {
 			k.location(l)
@@ -56,6 +69,31 @@ func (k *checks) applied(_ *controlpb.Command, r state.Result) {
 		if end := k.end1(e.Partition); len(e.Locations) > 0 && e.HighWatermark != end {
 			k.w.violated("I1: %s ends at %d, the event says %d", e.Partition, end, e.HighWatermark)
 		}
+	}
+}
+
+// replied: once a sequence is decided, every answer to it is the first one, or that it is gone.
+func (k *checks) replied(q *controlpb.CommitRequest, r segment.Reply) {
+	lane := sequence{session: r.Session, share: r.Share}
+	k.heard[lane] = max(k.heard[lane], q.GetAcked())
+	if q.GetSequence() == q.GetAfter() && len(q.GetManifest()) == 0 {
+		return // only acknowledges
+	}
+	k.w.saw(fmt.Sprintf("outcome %d", r.Outcome))
+	k.w.sweeper.learn(r)
+	at := sequence{r.Session, r.Share, r.Sequence}
+	before, decided := k.replies[at]
+	switch {
+	case !decided:
+		if r.Outcome == segment.Answered || r.Outcome == segment.SessionEnded {
+			k.replies[at] = r
+		}
+	case r.Outcome == segment.Gone:
+		if _, kept := k.w.control.state.Session(r.Session); kept && r.Sequence > k.heard[lane] {
+			k.w.violated("I2: commit %d of session %d and share %s is gone, and was not acknowledged", r.Sequence, r.Session, r.Share)
+		}
+	case r.Outcome != before.Outcome || !slices.Equal(r.Answers, before.Answers):
+		k.w.violated("I2: commit %d of session %d and share %s is answered %v, and was answered %v", r.Sequence, r.Session, r.Share, r, before)
 	}
 }
 
@@ -114,9 +152,10 @@ func (k *checks) batch(l segment.Location, b record.Batch, base topic.Offset) {
 		k.w.violated("I2: %s is placed at %d, and was placed at %d", name, base, at)
 	}
 	k.copies[name] = base
+	k.w.sweeper.refer(l.Object)
 	k.log[l.Partition] = append(k.log[l.Partition], placed{name, id, base, int(b.NumRecords())})
 	if b.ProducerID() >= 0 {
-		k.inOrder(lane{id.client, l.Partition.Index}, id, base)
+		k.inOrder(lane{id.client, partitionOf(l.Partition)}, id, base)
 	}
 	k.batches[id] = base
 }
@@ -129,9 +168,17 @@ func (k *checks) inOrder(at lane, id batchID, base topic.Offset) {
 	}
 	sent := k.order[at]
 	i := slices.Index(sent, id.number)
-	if i > 0 {
-		if _, there := k.batches[batchID{id.client, sent[i-1]}]; !there {
-			k.w.violated("I5 gap: batch %d of client %d is placed, batch %d before it is not", id.number, id.client, sent[i-1])
+	if i < k.highest[at] {
+		k.w.violated("I5 order: batch %d of client %d is placed after batch %d", id.number, id.client, sent[k.highest[at]])
+	}
+	k.highest[at] = i
+	for i--; i >= 0; i-- {
+		before := batchID{id.client, sent[i]}
+		if _, there := k.batches[before]; there {
+			break
+		}
+		if !k.expired[before] {
+			k.w.violated("I5 gap: batch %d of client %d is placed, batch %d before it is not", id.number, id.client, sent[i])
 		}
 	}
 }
@@ -146,6 +193,7 @@ func (k *checks) sent(c *copyOf) {
 
 // answered looks at what an agent says of a copy.
 func (k *checks) answered(c *copyOf, a produce.Answer) {
+	k.w.saw(fmt.Sprintf("code %d", a.Code))
 	if a.Code == 0 || a.Code == codeDuplicate {
 		k.acknowledged(c, a)
 		return

@@ -18,12 +18,34 @@ import (
 
 const (
 	clusterName = "sim"
-	shareName   = "default"
 	groupName   = "prod"
 )
 
-// simTopic is the one topic of a run.
-var simTopic = topic.ID{0xA: 7}
+// land is a share of a run, with its one topic. The partitions that clients speak of lie in turn in
+// one and the other, so that a client's batches go through segments of two shares.
+type land struct {
+	share string
+	name  string
+	id    topic.ID
+}
+
+var lands = [...]land{{"default", "events", topic.ID{0xA: 7}}, {"cold", "archive", topic.ID{0xA: 8}}}
+
+// placeOf says where a client's partition lies.
+func placeOf(partition int32) (share string, p topic.Partition) {
+	l := lands[int(partition)%len(lands)]
+	return l.share, topic.Partition{Topic: l.id, Index: partition / int32(len(lands))}
+}
+
+// partitionOf is what clients call a partition.
+func partitionOf(p topic.Partition) int32 {
+	for i, l := range lands {
+		if l.id == p.Topic {
+			return p.Index*int32(len(lands)) + int32(i)
+		}
+	}
+	return -1
+}
 
 // control is one control node: the real State over a log that survives crashes, except for what
 // was not stored yet.
@@ -38,6 +60,8 @@ type control struct {
 	applied int
 	pending []*proposal
 	freeAt  time.Duration // when the disk has written what it was given
+	saved   []byte        // the last snapshot
+	savedAt int           // commands it holds
 	leases  map[uint64]time.Duration
 	grants  int
 }
@@ -50,17 +74,34 @@ type proposal struct {
 func newControl(w *World, partitions int) *control {
 	limits := state.Default()
 	limits.Meta = state.Meta{Cluster: clusterName, ClusterID: "sim-cluster", Incarnation: 1}
+	tighten(w, &limits)
 	n := &control{w: w, limits: limits, state: state.NewState(limits), leases: map[uint64]time.Duration{}}
-	for _, c := range []*controlpb.Command{
-		{Op: &controlpb.Command_CreateShare{CreateShare: &controlpb.CreateShareCommand{Share: &controlpb.Share{Name: shareName, Bucket: "mem://sim"}}}},
-		{Op: &controlpb.Command_CreateTopic{CreateTopic: &controlpb.CreateTopicCommand{
-			Name: "events", Id: simTopic[:], Partitions: int32(partitions), Share: shareName,
-		}}},
-	} {
-		c.Time = epoch
-		n.store(n.encode(c))
+	each := (partitions + len(lands) - 1) / len(lands)
+	for _, l := range lands {
+		for _, c := range []*controlpb.Command{
+			{Op: &controlpb.Command_CreateShare{CreateShare: &controlpb.CreateShareCommand{Share: &controlpb.Share{Name: l.share, Bucket: "mem://" + l.share}}}},
+			{Op: &controlpb.Command_CreateTopic{CreateTopic: &controlpb.CreateTopicCommand{
+				Name: l.name, Id: l.id[:], Partitions: int32(each), Share: l.share,
+			}}},
+		} {
+			c.Time = epoch
+			n.store(n.encode(c))
+		}
 	}
 	return n
+}
+
+// tighten makes limits that are seldom met in a few minutes narrow in some runs.
+func tighten(w *World, l *state.Limits) {
+	if w.rng.IntN(3) == 0 {
+		l.AnswersKept = w.between(time.Second, 10*time.Second)
+	}
+	if w.rng.IntN(3) == 0 {
+		l.MaxUnanswered = 2 + w.rng.IntN(4)
+	}
+	if w.rng.IntN(2) == 0 {
+		l.MaxExtentBytes = 100 + w.rng.Int64N(400)
+	}
 }
 
 // start begins a term on what the log holds.
@@ -68,9 +109,8 @@ func (n *control) start() {
 	n.up = true
 	n.term++
 	n.leases = map[uint64]time.Duration{}
-	n.state = state.NewState(n.limits)
 	done := n.applied
-	n.applied = 0
+	n.state, n.applied = n.restored()
 	for n.applied < len(n.stored) {
 		command := n.decode(n.stored[n.applied])
 		result := n.state.Apply(command)
@@ -79,7 +119,8 @@ func (n *control) start() {
 		}
 	}
 	n.w.tell("control plane starts term %d with %d commands", n.term, len(n.stored))
-	n.propose(&controlpb.Command{Op: &controlpb.Command_Elect{Elect: &controlpb.ElectCommand{Term: n.term, Limits: n.limits.Proto()}}}, func(state.Result) {
+	elect := &controlpb.ElectCommand{Term: n.term, Frozen: n.w.chance(0.1), Limits: n.limits.Proto()}
+	n.propose(&controlpb.Command{Op: &controlpb.Command_Elect{Elect: elect}}, func(state.Result) {
 		n.state.EachSession(func(s state.Session) bool {
 			if !s.Ended {
 				n.leases[s.ID] = n.w.now + n.limits.Lease
@@ -88,6 +129,20 @@ func (n *control) start() {
 		})
 	})
 	n.watchLeases(n.life)
+}
+
+// restored is the state that a start begins with, and how many commands it holds.
+func (n *control) restored() (*state.State, int) {
+	if n.saved == nil {
+		return state.NewState(n.limits), 0
+	}
+	s, err := state.ReadState(bytes.NewReader(n.saved), n.limits)
+	if err != nil {
+		n.w.violated("I4: a snapshot of %d commands cannot be read: %v", n.savedAt, err)
+		return state.NewState(n.limits), 0
+	}
+	n.w.saw("restarted from a snapshot")
+	return s, n.savedAt
 }
 
 // crash loses what was not stored. Of what was on its way to the disk a part may have arrived.
@@ -109,7 +164,11 @@ func (n *control) crash() {
 	for _, a := range n.w.agents {
 		a.breakStream()
 	}
-	n.w.after(n.w.between(time.Second, 12*time.Second), "control plane returns", n.start)
+	away := n.w.between(time.Second, 12*time.Second)
+	if n.w.chance(0.3) {
+		away = n.w.between(10*time.Millisecond, 300*time.Millisecond) // as after an election
+	}
+	n.w.after(away, "control plane returns", n.start)
 }
 
 // checkReplay compares the live state with one rebuilt from the log (I4).
@@ -125,7 +184,9 @@ func (n *control) checkReplay() {
 
 func snapshot(s *state.State) []byte {
 	var b bytes.Buffer
-	if _, err := s.Snapshot().WriteTo(&b); err != nil {
+	mark := s.Snapshot()
+	defer mark.Release()
+	if _, err := mark.WriteTo(&b); err != nil {
 		panic(fmt.Sprintf("write a snapshot to memory: %v", err))
 	}
 	return b.Bytes()
@@ -231,6 +292,12 @@ func (n *control) watchLeases(life int) {
 			n.endSession(session, func() {})
 		}
 		n.propose(&controlpb.Command{Op: &controlpb.Command_Tick{Tick: &controlpb.TickCommand{}}}, func(state.Result) {})
+		if n.w.chance(0.1) {
+			n.saved, n.savedAt = snapshot(n.state), n.applied
+		}
+		if n.state.Frozen() && (n.w.quiet || n.w.chance(0.1)) {
+			n.propose(&controlpb.Command{Op: &controlpb.Command_ConfirmClock{ConfirmClock: &controlpb.ConfirmClockCommand{}}}, func(state.Result) {})
+		}
 		n.watchLeases(life)
 	})
 }

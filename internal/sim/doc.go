@@ -4,10 +4,13 @@
 // plane that crash, and checks the invariants after every step:
 //
 //	I1  a placement begins where the last one of its partition ended
-//	I2  a copy of a batch is placed once, and only of an object that is stored
+//	I2  a copy of a batch is placed once, and only of an object that is stored; a decided commit is
+//	    answered as the first time until that is acknowledged
 //	I3  what is acknowledged is stored in the bucket and in the log
-//	I4  replaying the log rebuilds the state byte for byte
+//	I4  replaying the log, or a part of it onto a snapshot, rebuilds the state byte for byte
 //	I5  an idempotent producer's batches are placed once, in order, without a gap
+//	I8  what a sweep by the rules deletes is never placed, and in the end there is nothing that it
+//	    could not delete
 //	I11 a copy answered with an error is never placed later
 //
 // One seed replays one run exactly: every choice comes from its random source, and every event

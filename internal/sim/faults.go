@@ -15,7 +15,7 @@ func (w *World) nextFault() {
 
 func (w *World) fault() {
 	a := w.agents[w.rng.IntN(len(w.agents))]
-	switch w.rng.IntN(10) {
+	switch w.rng.IntN(12) {
 	case 0:
 		a.crash()
 	case 1:
@@ -26,11 +26,20 @@ func (w *World) fault() {
 	case 4:
 		a.partition(w.between(2*time.Second, 30*time.Second))
 	case 5, 6:
-		w.bucket.weather = weather(w.rng.IntN(4))
-		w.tell("fault: bucket weather %d", w.bucket.weather)
+		share := lands[w.rng.IntN(len(lands))].share
+		w.bucket.weather[share] = weather(w.rng.IntN(4))
+		w.tell("fault: bucket weather of share %s: %d", share, w.bucket.weather[share])
 	case 7:
 		w.tell("fault: clients of %s are disconnected", a.name)
 		a.disconnectAll()
+	case 8:
+		a.drain()
+	case 9:
+		for _, c := range w.clients {
+			if c, ok := c.(*idempotent); ok {
+				c.expire()
+			}
+		}
 	default:
 		for _, c := range w.clients {
 			if m, ok := c.(interface{ move() }); ok && w.chance(0.5) {
@@ -43,7 +52,7 @@ func (w *World) fault() {
 // calm ends all faults.
 func (w *World) calm() {
 	w.tell("faults end")
-	w.bucket.weather = fair
+	clear(w.bucket.weather)
 	for _, a := range w.agents {
 		a.cutUntil = 0
 	}

@@ -71,6 +71,15 @@ func (c *idempotent) move() {
 	}
 }
 
+// expire lets batches reach their delivery timeout.
+func (c *idempotent) expire() {
+	for _, s := range c.streams {
+		if c.w.chance(0.5) {
+			s.expire()
+		}
+	}
+}
+
 func (c *idempotent) done() bool {
 	for _, s := range c.streams {
 		if !s.done() {
@@ -98,6 +107,7 @@ const (
 	flying
 	queued // to be sent again
 	acknowledged
+	expired // its delivery timeout has passed: the application has been told that its fate is unknown
 )
 
 // outgoing is one batch of a stream.
@@ -115,8 +125,8 @@ type outgoing struct {
 
 func (b *outgoing) last() int32 { return b.sequence + int32(b.records) - 1 }
 
-// stream5 is one producer's batches of one partition, up to five of them in flight. Delivery
-// timeouts are left out: a batch is tried until it is acknowledged.
+// stream5 is one producer's batches of one partition, up to five of them in flight. A batch is tried
+// until it is acknowledged; only Java's may reach their delivery timeout first.
 type stream5 struct {
 	c         *idempotent
 	partition int32
@@ -131,6 +141,9 @@ type stream5 struct {
 	waitUntil time.Duration
 	fatal     int16
 	pumping   bool
+	// unresolved is java's: a batch has expired, so that there may be a gap. Nothing new is sent until
+	// the others are acknowledged, or refused for the gap.
+	unresolved bool
 }
 
 func newStream5(c *idempotent, partition int32, batches int) *stream5 {
@@ -143,15 +156,28 @@ func newStream5(c *idempotent, partition int32, batches int) *stream5 {
 
 func (s *stream5) done() bool {
 	for _, b := range s.batches {
-		if b.status != acknowledged {
+		if b.status < acknowledged {
 			return false
 		}
 	}
 	return true
 }
 
+// expire lets the first batch in flight reach its delivery timeout.
+func (s *stream5) expire() {
+	b := s.lowest()
+	if b == nil || s.c.profile != java {
+		return
+	}
+	s.c.w.tell("client %d (java) gives up batch %d of partition %d", s.c.index, b.number, s.partition)
+	s.c.w.saw("expired")
+	b.status, s.unresolved = expired, true
+	s.c.w.checks.expired[batchID{s.c.index, b.number}] = true
+	s.settle()
+}
+
 func (s *stream5) describe() string {
-	counts := [4]int{}
+	counts := [5]int{}
 	for _, b := range s.batches {
 		counts[b.status]++
 	}
@@ -183,8 +209,8 @@ func (s *stream5) pump() {
 // rhythm is how an application sends: in bursts whose batches spread over several flushes, so
 // that those in flight may lie at two agents when the leader moves, and with pauses between.
 func (s *stream5) rhythm() time.Duration {
-	if s.c.w.rng.IntN(12) == 0 {
-		return s.c.w.between(200*time.Millisecond, 3*time.Second)
+	if s.c.w.rng.IntN(9) == 0 {
+		return s.c.w.between(200*time.Millisecond, 5*time.Second)
 	}
 	return s.c.w.between(5*time.Millisecond, 120*time.Millisecond)
 }
@@ -222,6 +248,9 @@ func (s *stream5) sendable() *outgoing {
 			if firstQueued == lowest {
 				return firstQueued
 			}
+			return nil
+		}
+		if s.unresolved {
 			return nil
 		}
 	case librdkafka:
@@ -348,7 +377,7 @@ func (s *stream5) refused(b *outgoing, code int16) {
 	switch s.c.profile {
 	case java:
 		switch {
-		case code == codeOutOfOrder && !b.restart && head, code == codeUnknownID && !b.restart:
+		case code == codeOutOfOrder && (s.unresolved || !b.restart && head), code == codeUnknownID && !b.restart:
 			s.bump()
 		case code == codeInvalidEpoch:
 			s.die(b, code)
@@ -382,7 +411,8 @@ func (s *stream5) bump() {
 		s.epoch = max(s.epoch, other.epoch)
 	}
 	s.epoch++
-	s.lastAcked, s.nextErr, s.next = -1, 0, 0
+	s.lastAcked, s.nextErr, s.next, s.unresolved = -1, 0, 0, false
+	s.c.w.saw("bumped")
 	for _, b := range s.batches {
 		if b.status == flying || b.status == queued {
 			b.sequence, b.epoch, b.restart = s.next, s.epoch, true
@@ -399,8 +429,9 @@ func (s *stream5) settle() {
 			return
 		}
 	}
-	if s.drain == 2 {
+	if s.drain == 2 || s.unresolved && s.lowest() == nil && s.lastAcked+1 != s.next {
 		s.bump()
 	}
 	s.drain = 0
+	s.unresolved = s.unresolved && s.lowest() != nil
 }

@@ -26,6 +26,8 @@ type World struct {
 	agents  []*agent
 	clients []client
 	checks  *checks
+	sweeper *sweeper
+	seen    map[string]int // how often what a run is to meet was met
 }
 
 // client is a producer of either kind.
@@ -46,7 +48,7 @@ type Options struct {
 
 // Defaults is a run of a few virtual minutes.
 func Defaults() Options {
-	return Options{Agents: 2, Partitions: 2, Batches: 150, Faults: 60 * time.Second, Settle: 10 * time.Minute}
+	return Options{Agents: 2, Partitions: 3, Batches: 100, Faults: 60 * time.Second, Settle: 10 * time.Minute}
 }
 
 // Outcome is what a run came to.
@@ -55,6 +57,7 @@ type Outcome struct {
 	Trace     []string
 	Steps     int
 	Placed    int
+	Seen      map[string]int
 	Digest    string // of the state at the end: the same for the same seed
 }
 
@@ -79,15 +82,18 @@ func Run(seed uint64, o Options) Outcome {
 		w.violated("liveness: not all producers ended well: %s", w.unfinished())
 	}
 	if w.broken == "" {
+		w.play(w.now + leftOver)
+		w.sweeper.end()
 		w.checks.end()
 	}
-	return Outcome{Violation: w.broken, Trace: w.trace, Steps: w.steps, Placed: w.checks.placed, Digest: w.control.digest()}
+	return Outcome{Seen: w.seen, Violation: w.broken, Trace: w.trace, Steps: w.steps, Placed: w.checks.placed, Digest: w.control.digest()}
 }
 
 func newWorld(rng *rand.Rand, o Options) *World {
-	w := &World{rng: rng}
+	w := &World{rng: rng, seen: map[string]int{}}
 	w.checks = newChecks(w)
-	w.bucket = &bucket{w: w, objects: map[string][]byte{}}
+	w.bucket = &bucket{w: w, objects: map[string][]byte{}, weather: map[string]weather{}}
+	w.sweeper = newSweeper(w)
 	w.control = newControl(w, o.Partitions)
 	for i := range o.Agents {
 		w.agents = append(w.agents, newAgent(w, fmt.Sprintf("agent-%c", 'A'+i)))
@@ -108,8 +114,12 @@ func (w *World) begin() {
 	for _, c := range w.clients {
 		c.run()
 	}
+	w.sweeper.run()
 	w.nextFault()
 }
+
+// leftOver is how long what nobody waits for may still be on its way: uploads, commits, leases.
+const leftOver = 90 * time.Second
 
 // play runs events up to a time.
 func (w *World) play(until time.Duration) {
@@ -153,6 +163,9 @@ func (w *World) after(d time.Duration, what string, do func()) {
 	w.number++
 	heap.Push(&w.queue, &event{at: w.now + max(d, 0), number: w.number, what: what, do: do})
 }
+
+// saw counts something that runs are to meet.
+func (w *World) saw(what string) { w.seen[what]++ }
 
 // tell adds a line to the trace; the last lines are kept.
 func (w *World) tell(format string, args ...any) {

@@ -1,0 +1,95 @@
+package sim
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	state "github.com/isthmusdata/isthmus/control"
+	"github.com/isthmusdata/isthmus/internal/segment"
+)
+
+// sweeper deletes garbage by I8: by what is known of an object's session, sequence and nonce, never
+// by its age. If it ever deletes what is placed later, the check of that placement finds it missing.
+type sweeper struct {
+	w        *World
+	placed   map[string]bool              // keys of objects that hold placed records
+	last     map[string]map[uint64]uint64 // by share and session: the last sequence decided
+	suspects map[string]bool              // what was garbage when it was listed last
+}
+
+func newSweeper(w *World) *sweeper {
+	return &sweeper{w: w, placed: map[string]bool{}, last: map[string]map[uint64]uint64{}, suspects: map[string]bool{}}
+}
+
+// refer notes that an object holds records; there is no retention in a run.
+func (s *sweeper) refer(o segment.Object) { s.placed[segment.Key(clusterName, o)] = true }
+
+// learn notes how far a session has come in a share.
+func (s *sweeper) learn(r segment.Reply) {
+	of := s.last[r.Share]
+	if of == nil {
+		of = map[uint64]uint64{}
+		s.last[r.Share] = of
+	}
+	of[r.Session] = max(of[r.Session], r.Last)
+}
+
+func (s *sweeper) run() {
+	s.w.after(s.w.between(time.Second, 8*time.Second), "sweep", func() {
+		if s.w.control.up {
+			s.sweep()
+		}
+		s.run()
+	})
+}
+
+// sweep deletes what is garbage for the second time, and what waits for deletion.
+func (s *sweeper) sweep() {
+	waiting := s.waiting()
+	suspects := map[string]bool{}
+	for _, key := range slices.Sorted(maps.Keys(s.w.bucket.objects)) {
+		switch {
+		case waiting[key], s.garbage(key) && s.suspects[key]:
+			delete(s.w.bucket.objects, key)
+			s.w.saw("swept")
+		case s.garbage(key):
+			suspects[key] = true
+		}
+	}
+	s.suspects = suspects
+}
+
+// waiting are the objects that the state has queued for deletion.
+func (s *sweeper) waiting() map[string]bool {
+	out := map[string]bool{}
+	s.w.control.state.EachDeadObject(func(d state.DeadObject) bool {
+		out[segment.Key(clusterName, d.Object)] = true
+		return true
+	})
+	return out
+}
+
+// garbage: its sequence is decided or its session over, and it holds nothing that was placed.
+func (s *sweeper) garbage(key string) bool {
+	o, err := segment.ParseKey(clusterName, key)
+	if err != nil {
+		s.w.violated("I8: object %q: %v", key, err)
+		return false
+	}
+	if s.placed[key] {
+		return false
+	}
+	x, known := s.w.control.state.Session(o.ID.Session)
+	return !known || x.Ended || o.ID.Sequence <= s.last[o.Share][o.ID.Session]
+}
+
+// end: when all is done, every object is placed, queued for deletion, or garbage by rule.
+func (s *sweeper) end() {
+	waiting := s.waiting()
+	for _, key := range slices.Sorted(maps.Keys(s.w.bucket.objects)) {
+		if !s.placed[key] && !waiting[key] && !s.garbage(key) {
+			s.w.violated("I8: object %s is neither placed nor abandoned", key)
+		}
+	}
+}
