@@ -179,7 +179,7 @@ func (w *Writer) wakeShare(s *share) time.Duration {
 // unanswered.
 func (w *Writer) Drain(now Now) {
 	w.now = now
-	w.draining = true
+	w.draining, w.drained = true, false // whoever asks again is told again
 	for _, s := range w.order {
 		w.flush(s)
 	}
