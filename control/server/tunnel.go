@@ -22,9 +22,6 @@ func (b backend) View(ctx context.Context, read func(*control.State)) error {
 	return b.s.node.View(ctx, read)
 }
 
-// Now implements tunnel.Backend.
-func (b backend) Now() int64 { return b.s.node.Now() }
-
 // Call hands one of Kafka's requests to the tunnel, which asks Allow itself: only it can read whom and
 // what the request is about.
 func (s *service) Call(ctx context.Context, r *controlpb.CallRequest) (*controlpb.CallResponse, error) {

@@ -2,8 +2,6 @@ package tunnel
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/isthmusdata/isthmus/control/coordinator"
 )
 
 type metrics struct {
@@ -43,7 +41,7 @@ func (t *Tunnel) Register(r prometheus.Registerer) error {
 		})
 	}
 	size := func(pick func(groups, members, parked int) int) func(*term) float64 {
-		return func(tm *term) float64 { return float64(pick(sizes(tm.machine))) }
+		return func(tm *term) float64 { return float64(pick(tm.machine.Sizes())) }
 	}
 	for _, c := range []prometheus.Collector{
 		t.metrics.requests, t.metrics.seconds, t.metrics.denied,
@@ -58,5 +56,3 @@ func (t *Tunnel) Register(r prometheus.Registerer) error {
 	}
 	return nil
 }
-
-func sizes(m *coordinator.Machine) (groups, members, parked int) { return m.Sizes() }

@@ -62,10 +62,6 @@ func (t *Tunnel) Elected(ctx context.Context) error {
 	tm.ctx, tm.cancel = context.WithCancel(context.Background())
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.closed {
-		tm.cancel()
-		return ErrAway
-	}
 	tm.ended.Go(tm.propose)
 	tm.ended.Go(tm.keepTime)
 	t.term = tm
@@ -85,16 +81,6 @@ func (t *Tunnel) Resigned() {
 	tm.cancel()
 	tm.ended.Wait()
 	tm.end()
-}
-
-// Run holds the coordinator until ctx ends, and then lets it go.
-func (t *Tunnel) Run(ctx context.Context) error {
-	<-ctx.Done()
-	t.mu.Lock()
-	t.closed = true
-	t.mu.Unlock()
-	t.Resigned()
-	return nil
 }
 
 // serving is the term that serves groups, or ErrAway.
@@ -266,7 +252,7 @@ func (tm *term) sweep() {
 	err = tm.with(func(m *coordinator.Machine, now int64) {
 		still := m.Idle(now - sweepEvery.Milliseconds())
 		for _, name := range still {
-			if gone, asked := !known[name], hasKey(known, name); asked && gone {
+			if stored, asked := known[name]; asked && !stored {
 				m.Drop(name)
 			}
 		}
@@ -275,5 +261,3 @@ func (tm *term) sweep() {
 		tm.t.log.Debug("sweep consumer groups", "error", err)
 	}
 }
-
-func hasKey(m map[string]bool, k string) bool { _, ok := m[k]; return ok }

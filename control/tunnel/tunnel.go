@@ -22,8 +22,6 @@ type Backend interface {
 	Propose(ctx context.Context, cmds ...*controlpb.Command) ([]control.Result, error)
 	// View reads the state after confirming that this node leads.
 	View(ctx context.Context, read func(*control.State)) error
-	// Now is the state time in Unix milliseconds.
-	Now() int64
 }
 
 var (
@@ -48,9 +46,8 @@ type Tunnel struct {
 	// altering lets one config change at a time read and replace a topic's overrides.
 	altering sync.Mutex
 
-	mu     sync.Mutex
-	term   *term // nil: this node does not serve groups
-	closed bool
+	mu   sync.Mutex
+	term *term // nil: this node does not serve groups
 }
 
 // New prepares a tunnel. It serves groups between Elected and Resigned, and
@@ -87,12 +84,6 @@ func allAPIs() map[int16]api {
 		apis[a.key] = a
 	}
 	return apis
-}
-
-// Versions returns the versions of a key that the tunnel carries.
-func (t *Tunnel) Versions(key int16) (lowest, highest int16, ok bool) {
-	a, ok := t.apis[key]
-	return a.min, a.max, ok
 }
 
 // call is one decoded request and who sent it.

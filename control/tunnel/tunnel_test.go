@@ -30,7 +30,7 @@ func TestEveryVersion(t *testing.T) {
 		t.Errorf("%d requests are carried, %d are expected", len(allAPIs()), len(versions))
 	}
 	for key, want := range versions {
-		lowest, highest, ok := f.Versions(key)
+		lowest, highest, ok := f.versions(key)
 		if !ok || lowest != want[0] || highest != want[1] {
 			t.Errorf("key %d is served from %d to %d, not from %d to %d", key, lowest, highest, want[0], want[1])
 		}
@@ -156,7 +156,7 @@ func TestAway(t *testing.T) {
 	f.Resigned()
 	for key := range versions {
 		req := kmsg.RequestForKey(key)
-		_, highest, _ := f.Versions(key)
+		_, highest, _ := f.versions(key)
 		req.SetVersion(highest)
 		fill(req)
 		_, err := f.ask(t.Context(), req)
@@ -174,7 +174,7 @@ func TestAway(t *testing.T) {
 	f.m.set(func() { f.m.fail = errLost })
 	for _, key := range []int16{19, 20, 22, 23, 32, 33, 37, 44} {
 		req := kmsg.RequestForKey(key)
-		_, highest, _ := f.Versions(key)
+		_, highest, _ := f.versions(key)
 		req.SetVersion(highest)
 		fill(req)
 		if _, err := f.ask(t.Context(), req); !errors.Is(err, errLost) {
@@ -185,14 +185,6 @@ func TestAway(t *testing.T) {
 		t.Errorf("elected without the state: %v", err)
 	}
 	f.m.set(func() { f.m.fail = nil })
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := f.Run(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Elected(t.Context()); !errors.Is(err, ErrAway) {
-		t.Errorf("elected after the end: %v", err)
-	}
 }
 
 func TestMetrics(t *testing.T) {

@@ -84,8 +84,6 @@ func (m *memory) View(ctx context.Context, read func(*control.State)) error {
 	return nil
 }
 
-func (m *memory) Now() int64 { return m.now }
-
 func (m *memory) set(f func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -128,9 +126,15 @@ func (f *fixture) ask(ctx context.Context, req kmsg.Request) (kmsg.Response, err
 	return resp, resp.ReadFrom(got.GetBody())
 }
 
+// versions are those in which a request is carried.
+func (f *fixture) versions(key int16) (lowest, highest int16, ok bool) {
+	a, ok := f.apis[key]
+	return a.min, a.max, ok
+}
+
 // request makes a request of its latest version here.
 func request[R kmsg.Request](f *fixture, r R, fill func(R)) R {
-	_, highest, _ := f.Versions(r.Key())
+	_, highest, _ := f.versions(r.Key())
 	r.SetVersion(highest)
 	fill(r)
 	return r
