@@ -235,7 +235,7 @@ func (o *operator) resetOffsets(ctx context.Context, t topic.Topic, to string) (
 		}
 		return offsets, nil
 	}
-	timestamp := map[string]int64{"earliest": -2, "latest": -1}[to]
+	timestamp := map[string]int64{"earliest": segment.TimestampEarliest, "latest": segment.TimestampLatest}[to]
 	if timestamp == 0 {
 		at, err := time.Parse(time.RFC3339, to)
 		if err != nil {

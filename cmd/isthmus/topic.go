@@ -41,7 +41,7 @@ func newTopicCreate() *cobra.Command {
 			return err
 		}
 		if share != "" {
-			pairs["isthmus.share"] = share
+			pairs[topic.ShareConfig] = share
 		}
 		return o.createTopic(ctx, args[0], partitions, pairs)
 	})
@@ -157,7 +157,7 @@ func (o *operator) partitions(ctx context.Context, t topic.Topic) ([]partitionSt
 	queries := make([]segment.OffsetQuery, 0, 2*t.Partitions)
 	for i := range t.Partitions {
 		p := topic.Partition{Topic: t.ID, Index: i}
-		queries = append(queries, segment.OffsetQuery{Partition: p, Timestamp: -2}, segment.OffsetQuery{Partition: p, Timestamp: -1})
+		queries = append(queries, segment.OffsetQuery{Partition: p, Timestamp: segment.TimestampEarliest}, segment.OffsetQuery{Partition: p, Timestamp: segment.TimestampLatest})
 	}
 	found, err := o.client.ListOffsets(ctx, queries)
 	if err != nil {
