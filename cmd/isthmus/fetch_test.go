@@ -12,6 +12,7 @@ import (
 
 // TestFetchKeepsKafkasRules reads with requests as clients of every age send them.
 func TestFetchKeepsKafkasRules(t *testing.T) {
+	t.Parallel()
 	l := startLands(t)
 	t.Run("a session answers only what has changed", func(t *testing.T) { l.in(t).session() })
 	t.Run("a session that is unknown or out of step is said to be so", func(t *testing.T) { l.in(t).sessionFaults() })

@@ -19,6 +19,7 @@ import (
 // TestConsumerGroupsShareResumeAndAreLookedAfter runs Kafka's classic groups at a fetch-only group
 // of agents, whose members may ask either agent.
 func TestConsumerGroupsShareResumeAndAreLookedAfter(t *testing.T) {
+	t.Parallel()
 	l := startLands(t)
 	t.Run("members share a topic, and who stays takes over from who leaves", func(t *testing.T) { l.in(t).shareAndTakeOver() })
 	t.Run("a consumer resumes where its group committed", func(t *testing.T) { l.in(t).resume() })
@@ -42,7 +43,7 @@ func (l *lands) joins(group, topic string) *member {
 	l.t.Helper()
 	m := &member{got: map[string]int{}, done: make(chan struct{})}
 	m.client = l.client("analytics", kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.HeartbeatInterval(100*time.Millisecond))
+		kgo.HeartbeatInterval(100*time.Millisecond), kgo.FetchMaxWait(200*time.Millisecond))
 	go func() {
 		defer close(m.done)
 		for {

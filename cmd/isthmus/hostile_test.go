@@ -18,6 +18,7 @@ import (
 // TestHostileBytesEndTheirConnectionAndNothingElse sends what no client sends to an agent that
 // serves others meanwhile.
 func TestHostileBytesEndTheirConnectionAndNothingElse(t *testing.T) {
+	t.Parallel()
 	l := startLands(t)
 	l.create("quiet", 1)
 	l.create("quiet-too", 1)

@@ -21,6 +21,7 @@ const (
 
 // TestOffsetsAreSaidAsTheyAre asks where things are: by name, by time, by epoch, beyond the end.
 func TestOffsetsAreSaidAsTheyAre(t *testing.T) {
+	t.Parallel()
 	l := startLands(t)
 	t.Run("ListOffsets knows both ends everywhere", func(t *testing.T) { l.in(t).bothEnds() })
 	t.Run("ListOffsets by time is exact where records may be read, and never too late elsewhere", func(t *testing.T) { l.in(t).byTime() })

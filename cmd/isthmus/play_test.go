@@ -14,9 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// These tests set TMPDIR, to see what is left there; they do not run beside others.
-
-// leftBehind are the files in a temporary folder that the test gives to what it runs.
+// leftBehind are the files in a temporary folder that the test gives to what it runs. Such a test
+// does not run beside others.
 func leftBehind(t *testing.T) func() []string {
 	t.Helper()
 	dir := t.TempDir()
@@ -64,6 +63,7 @@ func (p *playing) client(options ...kgo.Opt) *kgo.Client {
 // TestAPlaygroundWithAFolderSurvivesARestart finds topics, configs, records, producers and committed
 // offsets where it left them.
 func TestAPlaygroundWithAFolderSurvivesARestart(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "play") // it is made
 	ctx := t.Context()
 	all := numbered("kept", 30)
@@ -131,6 +131,7 @@ func TestAPlaygroundWithoutAFolderLeavesNothing(t *testing.T) {
 
 // TestBenchmarksMeasureAndCheck runs the three loads against two groups.
 func TestBenchmarksMeasureAndCheck(t *testing.T) {
+	t.Parallel()
 	l := startLands(t)
 	prod, analytics := l.bootstrap("prod"), l.bootstrap("analytics")
 	common := []string{"--for", "1100ms", "--warmup", "0s", "--topic", "bench", "--partitions", "4", "--output", "json"}

@@ -18,6 +18,7 @@ import (
 // TestWhatIsProducedInOneLandIsReadUnchangedInTheOther follows records from group prod to group
 // analytics, which share nothing but a bucket.
 func TestWhatIsProducedInOneLandIsReadUnchangedInTheOther(t *testing.T) {
+	t.Parallel()
 	l := startLands(t)
 	t.Run("every codec, with and without idempotence", func(t *testing.T) { l.in(t).everyCodec() })
 	t.Run("acks 0, 1 and all", func(t *testing.T) { l.in(t).everyAcks() })

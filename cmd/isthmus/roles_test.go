@@ -20,6 +20,7 @@ import (
 // TestAGroupDoesWhatItsRoleSaysAndNothingElse asks each group for what it does and for what only
 // the other one does.
 func TestAGroupDoesWhatItsRoleSaysAndNothingElse(t *testing.T) {
+	t.Parallel()
 	l := startLands(t)
 	t.Run("a fetch-only group refuses Produce with 44 and says why", func(t *testing.T) { l.in(t).produceRefused() })
 	t.Run("a produce-only group refuses Fetch with 29", func(t *testing.T) { l.in(t).fetchRefused() })

@@ -18,6 +18,7 @@ import (
 // TestTopicsAreMadeDescribedChangedAndDeleted manages topics as Kafka's tools do and as isthmus
 // topic does, at agents of either role.
 func TestTopicsAreMadeDescribedChangedAndDeleted(t *testing.T) {
+	t.Parallel()
 	l := startLands(t)
 	t.Run("a topic is seen at every agent as soon as it is created", func(t *testing.T) { l.in(t).seenAtOnce() })
 	t.Run("configs are described with their source and what they do here", func(t *testing.T) { l.in(t).configsDescribed() })

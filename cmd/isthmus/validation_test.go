@@ -16,6 +16,7 @@ import (
 // TestABadBatchIsRefusedAloneAndNeverStored sends every fault that a batch can have, beside one
 // that is sound.
 func TestABadBatchIsRefusedAloneAndNeverStored(t *testing.T) {
+	t.Parallel()
 	l := startLands(t)
 	for _, bad := range badBatches() {
 		t.Run(bad.name, func(t *testing.T) { l.in(t).refusedAlone(bad) })
