@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
@@ -28,29 +27,39 @@ func (s *service) Commit(stream grpc.BidiStreamingServer[controlpb.CommitRequest
 	if err := stream.SendHeader(metadata.Pairs(controlpb.ReadyHeader, "1")); err != nil {
 		return err
 	}
-	group, ctx := errgroup.WithContext(stream.Context())
 	waiting := make(chan *raft.Pending, s.config.CommitWindow)
-	group.Go(func() error {
-		defer close(waiting)
-		return s.receiveCommits(ctx, stream, waiting)
-	})
-	group.Go(func() error { return s.answerCommits(ctx, stream, waiting) })
-	return s.untilOver(t, group.Wait)
+	return s.untilOver(stream.Context(), t,
+		func(ctx context.Context) error {
+			defer close(waiting)
+			return s.receiveCommits(ctx, stream, waiting)
+		},
+		func(ctx context.Context) error { return s.answerCommits(ctx, stream, waiting) })
 }
 
-// untilOver returns what work does, or sooner, when the term or the node ends: the handler's return ends
-// the stream, and with it work.
-func (s *service) untilOver(t *term, work func() error) error {
-	done := make(chan error, 1)
-	go func() { done <- work() }()
-	select {
-	case err := <-done:
-		return err
-	case <-t.ctx.Done():
-		return raft.ErrNotLeader
-	case <-s.stopping.Done():
-		return errStopping
+// untilOver runs the two sides of a stream. It returns when both have ended, or sooner: when one has
+// failed, or the term or the node ends. It does not wait for the other side, which may sit in Recv for as
+// long as the agent has nothing to say: the handler's return is what ends the stream, and with it that side.
+func (s *service) untilOver(stream context.Context, t *term, sides ...func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(stream)
+	defer cancel(nil)
+	done := make(chan error, len(sides))
+	for _, side := range sides {
+		go func() { done <- side(ctx) }()
 	}
+	for range sides {
+		select {
+		case err := <-done:
+			if err != nil {
+				cancel(err)
+				return err
+			}
+		case <-t.ctx.Done():
+			return raft.ErrNotLeader
+		case <-s.stopping.Done():
+			return errStopping
+		}
+	}
+	return nil
 }
 
 func (s *service) receiveCommits(ctx context.Context, stream grpc.BidiStreamingServer[controlpb.CommitRequest, controlpb.CommitResponse], waiting chan<- *raft.Pending) error {

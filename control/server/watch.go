@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
@@ -20,9 +19,6 @@ import (
 
 // watchPart bounds the locations in one message of a watch.
 const watchPart = 4096
-
-// sessionCheck is how often a watch looks whether its session still lives.
-const sessionCheck = 5 * time.Second
 
 // Watch pushes what is placed in the partitions that are added. It ends with its session, with the term
 // and with the node; the agent then opens another one and adds the partitions again.
@@ -43,13 +39,13 @@ func (s *service) Watch(stream grpc.BidiStreamingServer[controlpb.WatchRequest, 
 	}
 	w := s.hub.open(s.config.WatchQueue)
 	defer w.close()
-	group, ctx := errgroup.WithContext(stream.Context())
-	group.Go(func() error { return s.receiveWatch(ctx, stream, w, first) })
-	group.Go(func() error { return s.sendWatch(ctx, stream, w, first.GetSession()) })
-	if err := s.untilOver(t, group.Wait); !errors.Is(err, io.EOF) {
-		return err
+	err = s.untilOver(stream.Context(), t,
+		func(ctx context.Context) error { return s.receiveWatch(ctx, stream, w, first) },
+		func(ctx context.Context) error { return s.sendWatch(ctx, stream, w, first.GetSession()) })
+	if errors.Is(err, io.EOF) {
+		return nil // the agent has closed the stream
 	}
-	return nil // the agent has closed the stream
+	return err
 }
 
 // watcher says who watches, or that its session has ended.
@@ -131,7 +127,7 @@ func ends(st *control.State, who control.Caller, p topic.Partition) segment.Even
 }
 
 func (s *service) sendWatch(ctx context.Context, stream grpc.BidiStreamingServer[controlpb.WatchRequest, controlpb.WatchResponse], w *watch, session uint64) error {
-	check := time.NewTicker(sessionCheck)
+	check := time.NewTicker(s.config.Raft.Limits.Heartbeat) // as often as its session is to be renewed
 	defer check.Stop()
 	for {
 		select {

@@ -1,9 +1,11 @@
 package server
 
 import (
+	"errors"
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/isthmusdata/isthmus/control"
 	"github.com/isthmusdata/isthmus/control/client"
@@ -161,4 +163,33 @@ func TestMembershipOutlivesItsSessions(t *testing.T) {
 	if !slices.Contains(grants, second.Session) || len(ended) > 0 {
 		t.Errorf("grants %v, ended %v", grants, ended)
 	}
+}
+
+// TestSilentWatchEndsWithItsSession: an agent that was stopped past its lease and goes on hears of it on a stream
+// over which it has nothing to say; otherwise its partitions would stand still for ever.
+func TestSilentWatchEndsWithItsSession(t *testing.T) {
+	b := newBed(t)
+	b.config.Raft.Limits.Lease, b.config.Raft.Limits.Heartbeat = 100*time.Millisecond, 10*time.Millisecond
+	b.start()
+	part := topic.Partition{Topic: (&agent{Client: b.dial()}).topic(t, "events").ID}
+	silent := b.agent("silent", control.RoleFetch)
+	w, err := silent.Watch(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	if err := w.Add([]topic.Partition{part}); err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		_, err = w.Recv()
+	}
+	if !errors.Is(err, client.ErrSessionEnded) {
+		t.Errorf("the watch ends with %v", err)
+	}
+	eventually(t, "nothing is watched", func() bool {
+		b.node.service.hub.mu.Lock()
+		defer b.node.service.hub.mu.Unlock()
+		return len(b.node.service.hub.watches) == 0
+	})
 }
