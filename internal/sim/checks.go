@@ -27,7 +27,8 @@ type checks struct {
 	expired map[batchID]bool // given up by their client: placed or not, but never late
 	order   map[lane][]int
 	replies map[sequence]segment.Reply // the first that decided a sequence
-	heard   map[sequence]uint64        // by session and share: up to where answers are acknowledged
+	oracle  *oracle
+	heard   map[sequence]uint64 // by session and share: up to where answers are acknowledged
 }
 
 // sequence names a commit.
@@ -53,14 +54,18 @@ type placed struct {
 func newChecks(w *World) *checks {
 	return &checks{
 		w: w, log: map[topic.Partition][]placed{}, copies: map[string]topic.Offset{}, batches: map[batchID]topic.Offset{},
-		errored: map[string]int16{}, acked: map[batchID]topic.Offset{}, highest: map[lane]int{}, expired: map[batchID]bool{}, order: map[lane][]int{}, replies: map[sequence]segment.Reply{}, heard: map[sequence]uint64{},
+		errored: map[string]int16{}, acked: map[batchID]topic.Offset{}, highest: map[lane]int{}, expired: map[batchID]bool{}, order: map[lane][]int{}, replies: map[sequence]segment.Reply{}, heard: map[sequence]uint64{}, oracle: newOracle(w),
 	}
 }
 
 // applied looks at one command that the control plane has applied, and at its events.
 func (k *checks) applied(c *controlpb.Command, r state.Result) {
+	first := true
 	if q := c.GetCommit(); q != nil {
-		k.replied(q, r.Reply)
+		first = k.replied(q, r.Reply)
+	}
+	if first {
+		k.oracle.applied(c, r.Reply)
 	}
 	for _, e := range r.Events {
 		for _, l := range e.Locations {
@@ -72,12 +77,13 @@ func (k *checks) applied(c *controlpb.Command, r state.Result) {
 	}
 }
 
-// replied: once a sequence is decided, every answer to it is the first one, or that it is gone.
-func (k *checks) replied(q *controlpb.CommitRequest, r segment.Reply) {
+// replied: once a sequence is decided, every answer to it is the first one, or that it is gone. It
+// returns whether this one is the first.
+func (k *checks) replied(q *controlpb.CommitRequest, r segment.Reply) (first bool) {
 	lane := sequence{session: r.Session, share: r.Share}
 	k.heard[lane] = max(k.heard[lane], q.GetAcked())
 	if q.GetSequence() == q.GetAfter() && len(q.GetManifest()) == 0 {
-		return // only acknowledges
+		return false // only acknowledges
 	}
 	k.w.saw(fmt.Sprintf("outcome %d", r.Outcome))
 	k.w.sweeper.learn(r)
@@ -95,6 +101,7 @@ func (k *checks) replied(q *controlpb.CommitRequest, r segment.Reply) {
 	case r.Outcome != before.Outcome || !slices.Equal(r.Answers, before.Answers):
 		k.w.violated("I2: commit %d of session %d and share %s is answered %v, and was answered %v", r.Sequence, r.Session, r.Share, r, before)
 	}
+	return !decided
 }
 
 // end1 is where the next placement of a partition must begin.

@@ -256,6 +256,12 @@ func (n *control) login(agent string, done func(session uint64)) {
 			return
 		}
 		n.leases[r.Login.GetSession()] = n.w.now + n.limits.Lease
+		n.state.EachSession(func(s state.Session) bool {
+			if s.Agent == agent && !s.Ended && s.ID != r.Login.GetSession() {
+				n.w.violated("I8: %s has session %d, and session %d lives on", agent, r.Login.GetSession(), s.ID)
+			}
+			return true
+		})
 		done(r.Login.GetSession())
 	})
 }
