@@ -23,6 +23,7 @@ func newBench() *cobra.Command {
 		Long: `bench loads a Kafka-compatible cluster, isthmus or another, and prints throughput, latency
 percentiles, the CPU and memory of the server processes named by --server-pid, and, end to
 end, whether anything acknowledged was lost, duplicated or reordered. It exits with 1 if so.`,
+		Example: "  isthmus bench e2e --brokers 127.0.0.1:9092 --consume-brokers 127.0.0.1:9192 --for 20s",
 	}
 	cmd.AddCommand(
 		newBenchmark("produce", "Produce records and measure how soon they are acknowledged", bench.Produce),

@@ -15,7 +15,10 @@ import (
 )
 
 func newConsumerGroup() *cobra.Command {
-	cmd := &cobra.Command{Use: "consumer-group", Short: "List consumer groups, show their lag, reset their offsets"}
+	cmd := &cobra.Command{
+		Use: "consumer-group", Short: "List consumer groups, show their lag, reset their offsets",
+		Example: "  isthmus consumer-group list\n  isthmus consumer-group describe dashboard",
+	}
 	cmd.AddCommand(newConsumerGroupList(), newConsumerGroupDescribe(), newConsumerGroupReset())
 	return cmd
 }

@@ -23,6 +23,8 @@ agents in one, fetch-only agents in another; they share a role on a bucket and n
 See it run:      isthmus demo
 An empty one:    isthmus playground
 Piece by piece:  isthmus control, then isthmus agent`,
+		Example: `  isthmus demo
+  isthmus topic --help`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}

@@ -16,7 +16,10 @@ import (
 )
 
 func newSegment() *cobra.Command {
-	cmd := &cobra.Command{Use: "segment", Short: "Look into the objects of a bucket"}
+	cmd := &cobra.Command{
+		Use: "segment", Short: "Look into the objects of a bucket",
+		Example: "  isthmus segment verify ./bucket/isthmus/data/default/prod/3f/1-2-7-9c0a...",
+	}
 	cmd.AddCommand(
 		&cobra.Command{
 			Use: "dump FILE|URL", Short: "Print a segment: header, extents, batches, footer, trailer", Args: cobra.ExactArgs(1),

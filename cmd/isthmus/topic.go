@@ -15,7 +15,10 @@ import (
 )
 
 func newTopic() *cobra.Command {
-	cmd := &cobra.Command{Use: "topic", Short: "Create, list, describe, alter and delete topics"}
+	cmd := &cobra.Command{
+		Use: "topic", Short: "Create, list, describe, alter and delete topics",
+		Example: "  isthmus topic create events --partitions 12\n  isthmus topic list",
+	}
 	cmd.AddCommand(newTopicCreate(), newTopicList(), newTopicDescribe(), newTopicAlter(), newTopicDelete())
 	return cmd
 }
