@@ -92,6 +92,13 @@ func (p *process) kill() {
 	p.cmd = nil
 }
 
+func (p *process) signal(s os.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.t.Fatalf("send %v to %s: %v", s, p.name, err)
+	}
+}
+
 func (p *process) showLog() {
 	text, err := os.ReadFile(p.log)
 	if err != nil {
