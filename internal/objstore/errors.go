@@ -64,6 +64,14 @@ func Ended(ctx context.Context, op, name string) error {
 	return &Error{Op: op, Name: name, Cause: ContextError(ctx)}
 }
 
+// Check says why a request for key cannot begin: the key is none, or the context has ended.
+func Check(ctx context.Context, op, key string) error {
+	if err := Invalid(op, key, CheckKey(key)); err != nil {
+		return err
+	}
+	return Ended(ctx, op, key)
+}
+
 // ContextError is the error of a context that has ended, with its cause where it has one
 // of its own, so that errors.Is finds both.
 func ContextError(ctx context.Context) error {
@@ -103,15 +111,6 @@ func Class(err error) string {
 		return "canceled"
 	}
 	return "other"
-}
-
-// Classes are the words that Class uses.
-func Classes() []string {
-	names := make([]string, 0, len(classes)+3)
-	for _, c := range classes {
-		names = append(names, c.name)
-	}
-	return append(names, "ok", "canceled", "other")
 }
 
 // classes is the list of all classes; nobody writes to it.

@@ -136,6 +136,14 @@ func CheckSum(got, want uint32) error {
 	return nil
 }
 
+// Size is the length of gathered buffers in bytes.
+func Size(body [][]byte) (n int64) {
+	for _, b := range body {
+		n += int64(len(b))
+	}
+	return n
+}
+
 // Sum is the Castagnoli checksum of gathered buffers.
 func Sum(body [][]byte) (crc uint32) {
 	for _, b := range body {

@@ -76,16 +76,9 @@ type Store struct {
 	hook  hook
 }
 
-func size(body [][]byte) (n int64) {
-	for _, b := range body {
-		n += int64(len(b))
-	}
-	return n
-}
-
 // PutNew implements objstore.Putter.
 func (s *Store) PutNew(ctx context.Context, key string, body [][]byte, crc32c uint32) error {
-	c := call{op: opPut, key: key, write: true, repeat: true, size: size(body)}
+	c := call{op: opPut, key: key, write: true, repeat: true, size: objstore.Size(body)}
 	c.late = func() func(context.Context) error {
 		own := [][]byte{bytes.Join(body, nil)} // the caller has its slices back by then
 		return func(ctx context.Context) error { return s.inner.PutNew(ctx, key, own, crc32c) }
@@ -171,7 +164,7 @@ type upload struct {
 }
 
 func (u *upload) Part(ctx context.Context, body [][]byte) error {
-	c := call{op: opMultipart, key: u.key, write: true, size: size(body)}
+	c := call{op: opMultipart, key: u.key, write: true, size: objstore.Size(body)}
 	return u.store.hook.around(ctx, c, func(ctx context.Context) (int64, error) { return 0, u.inner.Part(ctx, body) })
 }
 

@@ -129,17 +129,9 @@ func (s *Store) missing(op, key string) error {
 	return &objstore.Error{Op: op, Name: key, Class: objstore.ErrNotFound}
 }
 
-// check is what comes before every request for one object.
-func check(ctx context.Context, op, key string) error {
-	if err := objstore.Invalid(op, key, objstore.CheckKey(key)); err != nil {
-		return err
-	}
-	return objstore.Ended(ctx, op, key)
-}
-
 // GetRange implements objstore.Getter.
 func (s *Store) GetRange(ctx context.Context, key string, position, length int64) ([]byte, error) {
-	if err := check(ctx, "get", key); err != nil {
+	if err := objstore.Check(ctx, "get", key); err != nil {
 		return nil, err
 	}
 	if err := objstore.Invalid("get", key, objstore.CheckRange(position, length)); err != nil {
@@ -188,7 +180,7 @@ func (s *Store) explain(op, key string, err error) error {
 
 // Head implements objstore.Store.
 func (s *Store) Head(ctx context.Context, key string) (objstore.Info, error) {
-	if err := check(ctx, "head", key); err != nil {
+	if err := objstore.Check(ctx, "head", key); err != nil {
 		return objstore.Info{}, err
 	}
 	info, err := os.Lstat(s.path(key))
@@ -203,7 +195,7 @@ func (s *Store) Head(ctx context.Context, key string) (objstore.Info, error) {
 
 // Delete implements objstore.Store.
 func (s *Store) Delete(ctx context.Context, key string) error {
-	if err := check(ctx, "delete", key); err != nil {
+	if err := objstore.Check(ctx, "delete", key); err != nil {
 		return err
 	}
 	if isFolder(s.path(key)) {

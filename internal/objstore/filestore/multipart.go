@@ -16,7 +16,7 @@ type upload struct {
 
 // Multipart implements objstore.Store.
 func (s *Store) Multipart(ctx context.Context, key string) (objstore.Multipart, error) {
-	if err := check(ctx, "multipart", key); err != nil {
+	if err := objstore.Check(ctx, "multipart", key); err != nil {
 		return nil, err
 	}
 	t, err := s.newTemp("multipart")
@@ -37,11 +37,7 @@ func (u *upload) Part(ctx context.Context, body [][]byte) error {
 	if err := u.check(ctx); err != nil {
 		return err
 	}
-	size := int64(0)
-	for _, b := range body {
-		size += int64(len(b))
-	}
-	if err := objstore.Invalid("multipart", u.key, u.rules.Add(size)); err != nil {
+	if err := objstore.Invalid("multipart", u.key, u.rules.Add(objstore.Size(body))); err != nil {
 		return err
 	}
 	if err := u.temp.write(body); err != nil {

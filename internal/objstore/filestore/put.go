@@ -18,7 +18,7 @@ import (
 // PutNew implements objstore.Putter: temporary file, sync, link, sync of the folder. Until the link
 // nothing has happened; after it the object is there, and a failure leaves the outcome unknown.
 func (s *Store) PutNew(ctx context.Context, key string, body [][]byte, crc32c uint32) error {
-	if err := check(ctx, "put", key); err != nil {
+	if err := objstore.Check(ctx, "put", key); err != nil {
 		return err
 	}
 	if err := objstore.Invalid("put", key, objstore.CheckSum(objstore.Sum(body), crc32c)); err != nil {

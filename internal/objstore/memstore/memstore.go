@@ -7,6 +7,7 @@
 package memstore
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"hash/crc32"
@@ -68,13 +69,10 @@ func Forget(name string) {
 
 // PutNew implements objstore.Putter.
 func (s *Store) PutNew(ctx context.Context, key string, body [][]byte, crc32c uint32) error {
-	if err := objstore.Invalid("put", key, objstore.CheckKey(key)); err != nil {
+	if err := objstore.Check(ctx, "put", key); err != nil {
 		return err
 	}
-	if err := objstore.Ended(ctx, "put", key); err != nil {
-		return err
-	}
-	whole := gather(body)
+	whole := bytes.Join(body, nil)
 	if err := objstore.Invalid("put", key, objstore.CheckSum(crc32.Checksum(whole, objstore.Castagnoli), crc32c)); err != nil {
 		return err
 	}
@@ -91,24 +89,9 @@ func (s *Store) insert(op, key string, body []byte) error {
 	return nil
 }
 
-func gather(body [][]byte) []byte {
-	size := 0
-	for _, b := range body {
-		size += len(b)
-	}
-	whole := make([]byte, 0, size)
-	for _, b := range body {
-		whole = append(whole, b...)
-	}
-	return whole
-}
-
 // find returns an object, or why there is none.
 func (s *Store) find(ctx context.Context, op, key string) (object, error) {
-	if err := objstore.Invalid(op, key, objstore.CheckKey(key)); err != nil {
-		return object{}, err
-	}
-	if err := objstore.Ended(ctx, op, key); err != nil {
+	if err := objstore.Check(ctx, op, key); err != nil {
 		return object{}, err
 	}
 	s.mu.RLock()
@@ -147,10 +130,7 @@ func (s *Store) Head(ctx context.Context, key string) (objstore.Info, error) {
 
 // Delete implements objstore.Store.
 func (s *Store) Delete(ctx context.Context, key string) error {
-	if err := objstore.Invalid("delete", key, objstore.CheckKey(key)); err != nil {
-		return err
-	}
-	if err := objstore.Ended(ctx, "delete", key); err != nil {
+	if err := objstore.Check(ctx, "delete", key); err != nil {
 		return err
 	}
 	s.mu.Lock()

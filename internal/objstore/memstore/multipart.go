@@ -1,6 +1,7 @@
 package memstore
 
 import (
+	"bytes"
 	"context"
 
 	"github.com/isthmusdata/isthmus/internal/objstore"
@@ -17,10 +18,7 @@ type upload struct {
 
 // Multipart implements objstore.Store.
 func (s *Store) Multipart(ctx context.Context, key string) (objstore.Multipart, error) {
-	if err := objstore.Invalid("multipart", key, objstore.CheckKey(key)); err != nil {
-		return nil, err
-	}
-	if err := objstore.Ended(ctx, "multipart", key); err != nil {
+	if err := objstore.Check(ctx, "multipart", key); err != nil {
 		return nil, err
 	}
 	return &upload{store: s, key: key}, nil
@@ -38,7 +36,7 @@ func (u *upload) Part(ctx context.Context, body [][]byte) error {
 	if err := u.check(ctx); err != nil {
 		return err
 	}
-	part := gather(body)
+	part := bytes.Join(body, nil)
 	if err := u.rules.Add(int64(len(part))); err != nil {
 		return objstore.Invalid("multipart", u.key, err)
 	}
@@ -51,7 +49,7 @@ func (u *upload) Complete(ctx context.Context) error {
 		return err
 	}
 	u.done = true
-	return u.store.insert("multipart", u.key, gather(u.parts))
+	return u.store.insert("multipart", u.key, bytes.Join(u.parts, nil))
 }
 
 func (u *upload) Abort(context.Context) error {

@@ -107,19 +107,12 @@ func (s *Store) moved(op string, count *atomic.Int64, n int64, err error) {
 	}
 }
 
-func size(body [][]byte) (n int64) {
-	for _, b := range body {
-		n += int64(len(b))
-	}
-	return n
-}
-
 // PutNew implements objstore.Putter.
 func (s *Store) PutNew(ctx context.Context, key string, body [][]byte, crc32c uint32) error {
 	began := time.Now()
 	err := s.inner.PutNew(ctx, key, body, crc32c)
 	s.observe("put", &s.puts, began, err)
-	s.moved("put", &s.putBytes, size(body), err)
+	s.moved("put", &s.putBytes, objstore.Size(body), err)
 	return err
 }
 
@@ -183,7 +176,7 @@ func (u *upload) Part(ctx context.Context, body [][]byte) error {
 	began := time.Now()
 	err := u.Multipart.Part(ctx, body)
 	u.store.observe("multipart", &u.store.parts, began, err)
-	u.store.moved("multipart", &u.store.putBytes, size(body), err)
+	u.store.moved("multipart", &u.store.putBytes, objstore.Size(body), err)
 	return err
 }
 

@@ -35,20 +35,12 @@ const maxURL = 8 << 10 // bytes
 
 const examples = "write s3://BUCKET/PREFIX?region=us-east-1, file:///FOLDER or mem://NAME"
 
-// Parse reads a bucket URL.
-func Parse(raw string) (Spec, error) {
-	spec, err := parse(raw)
-	if err != nil {
-		return Spec{}, err
-	}
-	return spec, nil
-}
-
 func refuse(name string, cause error, try string) error {
 	return &objstore.Error{Op: "open bucket", Name: name, Class: objstore.ErrInvalid, Cause: cause, Try: try}
 }
 
-func parse(raw string) (Spec, error) {
+// Parse reads a bucket URL.
+func Parse(raw string) (Spec, error) {
 	if len(raw) > maxURL {
 		return Spec{}, refuse("", fmt.Errorf("the bucket URL has %d bytes, more than %d", len(raw), maxURL), examples)
 	}

@@ -3,6 +3,8 @@ package s3store
 import (
 	"errors"
 	"io"
+
+	"github.com/isthmusdata/isthmus/internal/objstore"
 )
 
 // body reads gathered buffers one after the other, without copying them together. It never has a
@@ -16,11 +18,7 @@ type body struct {
 }
 
 func newBody(buffers [][]byte) *body {
-	b := &body{buffers: buffers}
-	for _, buffer := range buffers {
-		b.size += int64(len(buffer))
-	}
-	return b
+	return &body{buffers: buffers, size: objstore.Size(buffers)}
 }
 
 // Len is what is left to read.

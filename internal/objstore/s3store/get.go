@@ -21,7 +21,7 @@ var errBroken = errors.New("answer broke off")
 
 // GetRange implements objstore.Getter.
 func (s *Store) GetRange(ctx context.Context, key string, position, length int64) ([]byte, error) {
-	if err := check(ctx, "get", key); err != nil {
+	if err := objstore.Check(ctx, "get", key); err != nil {
 		return nil, err
 	}
 	if err := objstore.Invalid("get", key, objstore.CheckRange(position, length)); err != nil {

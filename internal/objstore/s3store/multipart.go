@@ -23,7 +23,7 @@ type upload struct {
 
 // Multipart implements objstore.Store.
 func (s *Store) Multipart(ctx context.Context, key string) (objstore.Multipart, error) {
-	if err := check(ctx, "multipart", key); err != nil {
+	if err := objstore.Check(ctx, "multipart", key); err != nil {
 		return nil, err
 	}
 	r, ctx, cancel := s.begin(ctx, "multipart", key, true)

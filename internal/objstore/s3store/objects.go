@@ -17,17 +17,9 @@ import (
 	"github.com/isthmusdata/isthmus/internal/objstore"
 )
 
-// check is what comes before every request for one object.
-func check(ctx context.Context, op, key string) error {
-	if err := objstore.Invalid(op, key, objstore.CheckKey(key)); err != nil {
-		return err
-	}
-	return objstore.Ended(ctx, op, key)
-}
-
 // PutNew implements objstore.Putter with one conditional request.
 func (s *Store) PutNew(ctx context.Context, key string, buffers [][]byte, crc32c uint32) error {
-	if err := check(ctx, "put", key); err != nil {
+	if err := objstore.Check(ctx, "put", key); err != nil {
 		return err
 	}
 	r, ctx, cancel := s.begin(ctx, "put", key, true)
@@ -64,7 +56,7 @@ func encodeSum(crc uint32) string {
 
 // Head implements objstore.Store.
 func (s *Store) Head(ctx context.Context, key string) (objstore.Info, error) {
-	if err := check(ctx, "head", key); err != nil {
+	if err := objstore.Check(ctx, "head", key); err != nil {
 		return objstore.Info{}, err
 	}
 	r, ctx, cancel := s.begin(ctx, "head", key, false)
@@ -84,7 +76,7 @@ func (s *Store) head(ctx context.Context, key string) (*s3.HeadObjectOutput, err
 
 // Delete implements objstore.Store.
 func (s *Store) Delete(ctx context.Context, key string) error {
-	if err := check(ctx, "delete", key); err != nil {
+	if err := objstore.Check(ctx, "delete", key); err != nil {
 		return err
 	}
 	r, ctx, cancel := s.begin(ctx, "delete", key, true)
