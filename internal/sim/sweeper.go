@@ -15,11 +15,12 @@ type sweeper struct {
 	w        *World
 	placed   map[string]bool              // keys of objects that hold placed records
 	last     map[string]map[uint64]uint64 // by share and session: the last sequence decided
+	dead     map[string]bool              // keys ever queued for deletion
 	suspects map[string]bool              // what was garbage when it was listed last
 }
 
 func newSweeper(w *World) *sweeper {
-	return &sweeper{w: w, placed: map[string]bool{}, last: map[string]map[uint64]uint64{}, suspects: map[string]bool{}}
+	return &sweeper{w: w, placed: map[string]bool{}, last: map[string]map[uint64]uint64{}, suspects: map[string]bool{}, dead: map[string]bool{}}
 }
 
 // refer notes that an object holds records; there is no retention in a run.
@@ -64,7 +65,8 @@ func (s *sweeper) sweep() {
 func (s *sweeper) waiting() map[string]bool {
 	out := map[string]bool{}
 	s.w.control.state.EachDeadObject(func(d state.DeadObject) bool {
-		out[segment.Key(clusterName, d.Object)] = true
+		key := segment.Key(clusterName, d.Object)
+		out[key], s.dead[key] = true, true
 		return true
 	})
 	return out
@@ -79,6 +81,9 @@ func (s *sweeper) garbage(key string) bool {
 	}
 	if s.placed[key] {
 		return false
+	}
+	if r := s.w.checks.replies[sequence{o.ID.Session, o.Share, o.ID.Sequence}]; len(r.Answers) > 0 && !s.dead[key] {
+		s.w.violated("I8: %s is of a committed segment, and its commit did not name it", key)
 	}
 	x, known := s.w.control.state.Session(o.ID.Session)
 	return !known || x.Ended || o.ID.Sequence <= s.last[o.Share][o.ID.Session]
