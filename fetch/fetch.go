@@ -192,11 +192,12 @@ func (f *fetch) until(s sight, deadline time.Duration) time.Duration {
 		return f.start + f.h.cfg.Patience
 	case enough:
 		return 0
+	case s.blank:
+		// Until the first confirmed read there is nothing that could be answered, and an error of
+		// another partition is no reason to answer with one here.
+		return max(deadline, f.start+f.h.cfg.PlanTimeout)
 	case s.errors:
 		return f.start + min(f.maxWait(), errorHold)
-	case s.blank:
-		// Until the first confirmed read there is nothing that could be answered.
-		return max(deadline, f.start+f.h.cfg.PlanTimeout)
 	case s.open:
 		return max(deadline, f.start+f.h.cfg.Patience)
 	default:
