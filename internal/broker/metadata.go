@@ -70,7 +70,7 @@ func (b *broker) wanted(ctx context.Context, r *wire.Request, req *kmsg.Metadata
 	}
 	found, err := b.Topics.ask(ctx, q)
 	if err != nil {
-		b.metadataAway(r, err)
+		b.metadataAway(ctx, r, err)
 		return b.lastKnown(want), 0
 	}
 	names, ids := found[:len(q.Names)], found[len(q.Names):]
@@ -125,7 +125,7 @@ func questions(req *kmsg.MetadataRequest) (want []wantedTopic, q topic.Query) {
 func (b *broker) allTopics(ctx context.Context, r *wire.Request) (want []wantedTopic, code int16) {
 	found, err := b.Topics.ask(ctx, topic.Query{All: true})
 	if err != nil {
-		b.metadataAway(r, err)
+		b.metadataAway(ctx, r, err)
 		known, complete := b.Topics.known()
 		if !complete {
 			code = kerr.RequestTimedOut.Code
@@ -161,7 +161,10 @@ func (b *broker) lastKnown(want []wantedTopic) []wantedTopic {
 	return want
 }
 
-func (b *broker) metadataAway(r *wire.Request, err error) {
+func (b *broker) metadataAway(ctx context.Context, r *wire.Request, err error) {
+	if ctx.Err() != nil {
+		return // the client has gone, or this agent stops: nobody is answered, and nothing is away
+	}
 	b.rate.Warn("away Metadata", "metadata answered from what was last known", "client_id", r.ClientID,
 		"remote", r.Conn.RemoteHost(), "error", err)
 }
