@@ -232,8 +232,9 @@ func (s *State) EachSession(f func(Session) bool) {
 	s.sessions.Scan(func(_ uint64, x *session) bool { return f(s.exportSession(x)) })
 }
 
-// maxSeeds is how many gossip addresses a login is told; one that answers is enough.
-const maxSeeds = 32
+// MaxSeeds is how many gossip addresses an agent is told at once, those of the latest agents: one that
+// answers is enough, gossip finds the others.
+const MaxSeeds = 32
 
 // Seeds are gossip addresses of a group's live agents, the latest first.
 func (s *State) Seeds(group string) []string {
@@ -246,7 +247,7 @@ func (s *State) Seeds(group string) []string {
 		if !x.ended && x.group == w && x.gossip != "" {
 			seeds = append(seeds, x.gossip)
 		}
-		return len(seeds) < maxSeeds
+		return len(seeds) < MaxSeeds
 	})
 	return seeds
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 
@@ -77,7 +76,7 @@ func (r *roles) Type() string { return "roles" }
 
 // loopbackOnly refuses an address that others than this machine could reach.
 func loopbackOnly(address, flag string) error {
-	loopback, err := isLoopback(address)
+	loopback, err := units.Loopback(address)
 	if err != nil {
 		return fmt.Errorf("%s: %w", flag, err)
 	}
@@ -87,22 +86,9 @@ func loopbackOnly(address, flag string) error {
 	return nil
 }
 
-// isLoopback reports whether only this machine can reach an address that is listened on.
-func isLoopback(address string) (bool, error) {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return false, fmt.Errorf("address %q: write HOST:PORT: %w", address, err)
-	}
-	if host == "localhost" {
-		return true, nil
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback(), nil
-}
-
 // exposed explains why a plaintext listener beyond loopback is refused.
 func exposed(address, flag, instead string, insecure bool) error {
-	loopback, err := isLoopback(address)
+	loopback, err := units.Loopback(address)
 	if err != nil {
 		return fmt.Errorf("%s: %w", flag, err)
 	}

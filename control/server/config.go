@@ -85,7 +85,7 @@ func (c Config) aligned() Config {
 // Validate reports every fault at once.
 func (c Config) Validate() error {
 	faults := []error{
-		c.Raft.Validate(), c.Tunnel.Validate(), CheckListen(c.Listen, c.Insecure),
+		c.Raft.Validate(), c.Tunnel.Validate(), checkListen(c.Listen, c.Insecure),
 		segment.CheckName("cluster", c.Cluster),
 	}
 	if c.BucketURL == "" {

@@ -4,26 +4,20 @@ import (
 	"fmt"
 	"net"
 	"sync"
+
+	"github.com/isthmusdata/isthmus/internal/units"
 )
 
-// CheckListen refuses to serve without TLS beyond this machine, unless the operator says so.
-func CheckListen(addr string, insecure bool) error {
-	host, _, err := net.SplitHostPort(addr)
+// checkListen refuses to serve without TLS beyond this machine, unless the operator says so.
+func checkListen(addr string, insecure bool) error {
+	loopback, err := units.Loopback(addr)
 	if err != nil {
-		return fmt.Errorf("listen address %q: %w (write HOST:PORT)", addr, err)
+		return fmt.Errorf("listen: %w", err)
 	}
-	if insecure || loopback(host) {
+	if insecure || loopback {
 		return nil
 	}
 	return fmt.Errorf("listen on %s: that is beyond this machine and there is no TLS: anyone who reaches it could read and write; use 127.0.0.1, or --insecure on a network you trust", addr)
-}
-
-func loopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
 }
 
 // bounded is a listener that lets only so many connections in; further ones wait in the backlog.

@@ -53,16 +53,16 @@ func TestListenBeyondLoopback(t *testing.T) {
 		"127.0.0.1:0": true, "localhost:7400": true, "[::1]:1": true, "0.0.0.0:7400": false, ":7400": false,
 		"10.0.0.1:7400": false, "[::]:7400": false, "host.example:7400": false,
 	} {
-		if err := CheckListen(addr, false); (err == nil) != ok {
+		if err := checkListen(addr, false); (err == nil) != ok {
 			t.Errorf("%s: %v", addr, err)
 		} else if err != nil && !strings.Contains(err.Error(), "--insecure") {
 			t.Errorf("%s: %v", addr, err)
 		}
-		if err := CheckListen(addr, true); err != nil {
+		if err := checkListen(addr, true); err != nil {
 			t.Errorf("%s, insecure: %v", addr, err)
 		}
 	}
-	if CheckListen("nonsense", true) == nil {
+	if checkListen("nonsense", true) == nil {
 		t.Error("an address without a port")
 	}
 	b := newBed(t)

@@ -12,9 +12,6 @@ import (
 	"github.com/isthmusdata/isthmus/control/raft"
 )
 
-// maxSeeds bounds the addresses a heartbeat tells: those of the latest agents. Gossip finds the others.
-const maxSeeds = 32
-
 // maxTicks bounds the tick commands of one round; what is left waits for the next.
 const maxTicks = 100
 
@@ -84,7 +81,7 @@ func (s *service) gatherSeeds() {
 		st.EachSession(func(x control.Session) bool {
 			if x.Gossip != "" && !x.Ended {
 				list := append(seeds[x.Group], x.Gossip)
-				seeds[x.Group] = list[max(0, len(list)-maxSeeds):]
+				seeds[x.Group] = list[max(0, len(list)-control.MaxSeeds):]
 			}
 			return true
 		})

@@ -1,10 +1,11 @@
-// Package units reads and prints quantities the way operators write them:
-// sizes in bytes as 8MiB, and names that are nearly right.
+// Package units reads what operators write, and prints it the same way: sizes in bytes as 8MiB,
+// addresses as HOST:PORT, and names that are nearly right.
 package units
 
 import (
 	"fmt"
 	"math"
+	"net"
 	"strconv"
 	"strings"
 )
@@ -70,6 +71,20 @@ func (b *Bytes) Type() string { return "size" }
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (b *Bytes) UnmarshalText(text []byte) error { return b.Set(string(text)) }
+
+// Loopback reports whether only this machine can reach a listener on address, HOST:PORT.
+// An error says that it is no such address.
+func Loopback(address string) (bool, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false, fmt.Errorf("address %q: write HOST:PORT: %w", address, err)
+	}
+	if host == "localhost" {
+		return true, nil
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback(), nil
+}
 
 // Nearest returns the known name closest to the given one by edit distance, or "" when none
 // is close enough to be what was meant.
