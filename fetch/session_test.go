@@ -45,35 +45,7 @@ func TestSessions(t *testing.T) {
 			now = time.Duration(seconds) * time.Second
 			return ""
 		case "fetch":
-			req := kmsg.NewPtrFetchRequest()
-			req.Version = 12
-			as, version := "alice", 12
-			d.ScanArgs(t, "id", &req.SessionID)
-			d.ScanArgs(t, "epoch", &req.SessionEpoch)
-			d.MaybeScanArgs(t, "as", &as)
-			d.MaybeScanArgs(t, "version", &version)
-			req.Version = int16(version)
-			for _, arg := range d.CmdArgs {
-				if arg.Key != "want" && arg.Key != "forget" {
-					continue
-				}
-				for _, v := range arg.Vals {
-					name, index, offset := place(t, v)
-					switch arg.Key {
-					case "want":
-						rt := kmsg.NewFetchRequestTopic()
-						rt.Topic = name
-						rp := kmsg.NewFetchRequestTopicPartition()
-						rp.Partition, rp.FetchOffset = index, offset
-						rt.Partitions = append(rt.Partitions, rp)
-						req.Topics = append(req.Topics, rt)
-					case "forget":
-						rt := kmsg.NewFetchRequestForgottenTopic()
-						rt.Topic, rt.Partitions = name, []int32{index}
-						req.ForgottenTopics = append(req.ForgottenTopics, rt)
-					}
-				}
-			}
+			as, req := sessionRequest(t, d)
 			s, incremental, code := ss.begin(now, as, req, draw)
 			if code != 0 {
 				return fmt.Sprintf("code %d", code)
@@ -115,6 +87,41 @@ func TestSessions(t *testing.T) {
 		t.Fatalf("unknown command %s", d.Cmd)
 		return ""
 	})
+}
+
+// sessionRequest reads what the command fetch asks, and who asks it.
+func sessionRequest(t *testing.T, d *datadriven.TestData) (as string, req *kmsg.FetchRequest) {
+	t.Helper()
+	req = kmsg.NewPtrFetchRequest()
+	as = "alice"
+	version := 12
+	d.ScanArgs(t, "id", &req.SessionID)
+	d.ScanArgs(t, "epoch", &req.SessionEpoch)
+	d.MaybeScanArgs(t, "as", &as)
+	d.MaybeScanArgs(t, "version", &version)
+	req.Version = int16(version)
+	for _, arg := range d.CmdArgs {
+		if arg.Key != "want" && arg.Key != "forget" {
+			continue
+		}
+		for _, v := range arg.Vals {
+			name, index, offset := place(t, v)
+			switch arg.Key {
+			case "want":
+				rt := kmsg.NewFetchRequestTopic()
+				rt.Topic = name
+				rp := kmsg.NewFetchRequestTopicPartition()
+				rp.Partition, rp.FetchOffset = index, offset
+				rt.Partitions = append(rt.Partitions, rp)
+				req.Topics = append(req.Topics, rt)
+			case "forget":
+				rt := kmsg.NewFetchRequestForgottenTopic()
+				rt.Topic, rt.Partitions = name, []int32{index}
+				req.ForgottenTopics = append(req.ForgottenTopics, rt)
+			}
+		}
+	}
+	return as, req
 }
 
 // place reads topic/index[@offset].

@@ -14,14 +14,11 @@ import (
 	"github.com/isthmusdata/isthmus/internal/topic"
 )
 
-// TestFranz runs a real client against two agents of a group: it steps ApiVersions down, finds both,
-// creates a topic at one and sees it at the other, asks for offsets, and deletes.
-func TestFranz(t *testing.T) {
-	control := newFakeControl("orders")
+// agentsOfGroup starts agents that know each other, each behind its listener.
+func agentsOfGroup(t *testing.T, control *fakeControl, count int32) (agents []*agent, listeners []net.Listener) {
+	t.Helper()
 	var members []Member
-	var listeners []net.Listener
-	var agents []*agent
-	for i := range int32(2) {
+	for i := range count {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -36,6 +33,14 @@ func TestFranz(t *testing.T) {
 	for i, ln := range listeners {
 		agents = append(agents, newAgent(t, Default(), control, &fakeGroup{self: int32(i + 1), members: members}, ln))
 	}
+	return agents, listeners
+}
+
+// TestFranz runs a real client against two agents of a group: it steps ApiVersions down, finds both,
+// creates a topic at one and sees it at the other, asks for offsets, and deletes.
+func TestFranz(t *testing.T) {
+	control := newFakeControl("orders")
+	agents, listeners := agentsOfGroup(t, control, 2)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	connect := func(ln net.Listener) *kadm.Client {
