@@ -42,7 +42,7 @@ func (n *Node) await(f hraft.Future) error {
 	case err := <-answered:
 		return err
 	default:
-		return hraft.ErrRaftShutdown
+		return errors.Join(hraft.ErrRaftShutdown, n.Err()) // the caller is told why, whichever was noticed first
 	}
 }
 

@@ -240,7 +240,7 @@ func (n *Node) verify() error {
 	if term == 0 {
 		return n.notLeading()
 	}
-	if err := n.raft.VerifyLeader().Error(); err != nil {
+	if err := n.await(n.raft.VerifyLeader()); err != nil {
 		return n.notLeading()
 	}
 	// Leadership may have been lost and won again: the barrier of the new term is not applied then.
