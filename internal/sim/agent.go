@@ -25,6 +25,10 @@ type agent struct {
 	cutUntil time.Duration // partitioned from the control plane until then
 	lives    int
 	draining bool
+
+	resolved int               // how often the end of a session was told in this life
+	waiting  map[*copyOf]int   // what is not answered, and resolved when it came
+	heard    map[string]uint64 // by share: up to where every sequence of the session is answered
 }
 
 // stream is one commit stream: messages arrive in order, until it breaks.
@@ -39,6 +43,7 @@ func newAgent(w *World, name string) *agent { return &agent{w: w, name: name} }
 // start begins a life: a new Writer that knows nothing.
 func (a *agent) start() {
 	a.up, a.began, a.session, a.stream, a.draining = true, a.w.now, 0, nil, false
+	a.resolved, a.waiting, a.heard = 0, map[*copyOf]int{}, map[string]uint64{}
 	a.lives++
 	a.writer = produce.NewWriter(produce.Default(), a.nonce)
 	a.input(func() { a.writer.Start(a.clock()) })
@@ -162,10 +167,13 @@ func (a *agent) carryOut(e produce.Effect) {
 		a.send(e.Session, e.Commit)
 	case produce.Respond:
 		c := e.Batch.Ref.(*copyOf)
+		delete(a.waiting, c)
 		a.w.checks.answered(c, e.Answer)
 		c.conn.answer(c, e.Answer)
 	case produce.Disconnect:
-		e.Batch.Ref.(*copyOf).conn.close()
+		c := e.Batch.Ref.(*copyOf)
+		delete(a.waiting, c)
+		c.conn.close()
 	case produce.OpenStream:
 		a.openStream(e.Session)
 	case produce.CloseStream:
@@ -265,8 +273,32 @@ func (a *agent) breakStream() {
 	})
 }
 
+// hear notes that a commit is answered: with it, all that it abandons.
+func (a *agent) hear(c *segment.Commit, r segment.Reply) {
+	if (r.Outcome == segment.Answered || r.Outcome == segment.Gone) && c.Session == a.session && c.After <= a.heard[c.Share] {
+		a.heard[c.Share] = max(a.heard[c.Share], c.Sequence)
+	}
+}
+
+// begin is a new session; what had come before the end of the last one was told is answered.
+func (a *agent) begin() {
+	clear(a.heard)
+	moved := 0
+	for _, came := range a.waiting {
+		if came < a.resolved {
+			moved++
+		}
+	}
+	if moved > 0 {
+		a.w.violated("I11: %s moves %d batches to its next session", a.name, moved)
+	}
+}
+
 // send gives a commit to the stream. What is on its way when the stream breaks may have arrived.
 func (a *agent) send(session uint64, c *segment.Commit) {
+	if c.Session == a.session && c.Acked > a.heard[c.Share] {
+		a.w.violated("I2: %s acknowledges %d of share %s, and has heard up to %d", a.name, c.Acked, c.Share, a.heard[c.Share])
+	}
 	s := a.stream
 	if s == nil || s.broken || s.session != session {
 		return
@@ -286,6 +318,7 @@ func (a *agent) send(session uint64, c *segment.Commit) {
 			}
 			a.w.after(arrive(1), "reply arrives", func() {
 				if !s.broken && a.life == life {
+					a.hear(c, r)
 					a.input(func() { a.writer.Reply(a.clock(), &r) })
 				}
 			})
@@ -307,6 +340,7 @@ func (a *agent) askEnd(session uint64) {
 			a.w.control.endSession(session, func() {
 				if a.life == life && !lost {
 					answered = true
+					a.resolved++
 					a.input(func() { a.writer.SessionResolved(a.clock(), session) })
 				}
 			})
@@ -330,6 +364,7 @@ func (a *agent) login() {
 				if a.life == life && !lost && !granted {
 					granted = true
 					a.w.tell("%s has session %d", a.name, session)
+					a.begin()
 					a.input(func() {
 						a.writer.SessionStarted(a.clock(), produce.Session{ID: session, Incarnation: 1, Cluster: clusterName, Group: groupName})
 					})
@@ -365,6 +400,7 @@ func (a *agent) beat(life int) {
 // take a batch from a client.
 func (a *agent) receive(c *copyOf, b record.Batch) {
 	share, place := placeOf(c.partition)
+	a.waiting[c] = a.resolved
 	a.input(func() {
 		a.writer.Append(a.clock(), &produce.Batch{Ref: c, Share: share, Partition: place, Bytes: b})
 	})

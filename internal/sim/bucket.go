@@ -21,6 +21,8 @@ const (
 	slow
 	throttling
 	losing
+	stalled // requests arrive when nobody waits for them any more
+	weathers
 )
 
 // put is one attempt. Its outcome is told once, unless the agent has stopped waiting.
@@ -29,6 +31,9 @@ func (b *bucket) put(share, key string, body []byte, tell func(produce.PutResult
 	latency := w.between(20*time.Millisecond, 150*time.Millisecond)
 	if weather == slow && w.chance(0.5) {
 		latency = w.between(time.Second, 20*time.Second)
+	}
+	if weather == stalled && w.chance(0.9) {
+		latency = w.between(10*time.Second, time.Minute)
 	}
 	switch {
 	case weather == throttling && w.chance(0.7), w.chance(0.03):

@@ -27,7 +27,7 @@ func (w *World) fault() {
 		a.partition(w.between(2*time.Second, 30*time.Second))
 	case 5, 6:
 		share := lands[w.rng.IntN(len(lands))].share
-		w.bucket.weather[share] = weather(w.rng.IntN(4))
+		w.bucket.weather[share] = weather(w.rng.IntN(int(weathers)))
 		w.tell("fault: bucket weather of share %s: %d", share, w.bucket.weather[share])
 	case 7:
 		w.tell("fault: clients of %s are disconnected", a.name)
