@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 	"syscall"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/isthmusdata/isthmus/internal/objstore"
 	"github.com/isthmusdata/isthmus/internal/record/recordtest"
@@ -28,6 +30,7 @@ func TestNothingIsLostDuplicatedOrReorderedWhen(t *testing.T) {
 		"the bucket is slow and throttles":                 bucketSlow,
 		"the disk of the bucket is full for a while":       diskFull,
 		"the bucket denies agents what it allowed":         bucketDenied,
+		"the folder of the bucket goes away and returns":   bucketGone,
 		"a reader's bucket breaks off in the middle":       readsBreak,
 		"everything happens at once":                       everythingAtOnce,
 		"a producer without idempotence has one in flight": plainProducer,
@@ -231,6 +234,20 @@ func bucketDenied(t *testing.T) {
 	f.sound()
 }
 
+func bucketGone(t *testing.T) {
+	l := startLands(t)
+	f := l.flows("gone", 2)
+	f.send(200)
+	f.acked(50)
+	folder, elsewhere := filepath.Join(l.dir, "bucket"), filepath.Join(l.dir, "elsewhere")
+	l.must(os.Rename(folder, elsewhere))
+	f.send(200)
+	l.waitsForTheBucket()
+	l.must(os.Rename(elsewhere, folder))
+	f.send(200)
+	f.sound()
+}
+
 func readsBreak(t *testing.T) {
 	l := startLands(t)
 	bucket := l.breakable("analytics-1", "analytics-2")
@@ -312,4 +329,63 @@ func TestABatchAnsweredWithAnErrorIsNeverPlacedLater(t *testing.T) {
 		t.Errorf("the log ends at %d: the refused batch was placed", end)
 	}
 	l.must(objects.Close())
+}
+
+// TestWhileTheControlPlaneIsAwayNothingIsSaidToBeMissing stops it and asks agents: what they know they
+// answer, of what they do not know they say "try again", and never that it does not exist (I9).
+func TestWhileTheControlPlaneIsAwayNothingIsSaidToBeMissing(t *testing.T) {
+	t.Parallel()
+	l := startLands(t, func(c *agentConfig) {
+		c.Broker.CallTimeout, c.Fetch.PlanTimeout = 500*time.Millisecond, 500*time.Millisecond
+		c.Produce.UploadDeadline, c.Produce.AttemptTimeout, c.Produce.AnswerTimeout = time.Second, time.Second, time.Second
+		c.Produce.RetryMax, c.Produce.StreamGrace = time.Second, time.Second
+	})
+	l.create("known", 1)
+	l.create("never-asked-for", 1)
+	prod, analytics := l.dial("prod-1"), l.dial("analytics-1")
+	prod.stored("known", recordtest.Batch(recordtest.Options{Records: 3}))
+	if p := analytics.fetch(11, fetchRequest("known", 0, 0))[0]; p.ErrorCode != 0 {
+		t.Fatalf("fetch: code %d", p.ErrorCode)
+	}
+	call[*kmsg.MetadataResponse](analytics, 12, allTopics())
+	l.restartControl(func() {
+		l.awayMetadata(analytics)
+		if p := analytics.fetch(11, fetchOf(1000, "known", fetchPartition(0, 0)))[0]; p.ErrorCode != 0 || len(p.RecordBatches) == 0 {
+			t.Errorf("fetch of what is known: code %d, %d bytes", p.ErrorCode, len(p.RecordBatches))
+		}
+		retriable := func(what string, code int16) {
+			t.Helper()
+			if err := kerr.ErrorForCode(code); code == 0 || !kerr.IsRetriable(err) || code == kerr.UnknownTopicOrPartition.Code || code == kerr.OffsetOutOfRange.Code {
+				t.Errorf("%s: code %d (%v), want one that says try again", what, code, err)
+			}
+		}
+		if p := analytics.fetch(11, fetchOf(1, "known", fetchPartition(0, 1000)))[0]; p.ErrorCode != 0 || len(p.RecordBatches) != 0 {
+			t.Errorf("fetch beyond what is known: code %d, %d bytes, want nothing and no error", p.ErrorCode, len(p.RecordBatches))
+		}
+		retriable("fetch of a topic never asked for", analytics.fetch(11, fetchOf(1, "never-asked-for", fetchPartition(0, 0)))[0].ErrorCode)
+		retriable("the latest offset", listOffset(analytics, 7, "known", atLatest).ErrorCode)
+		retriable("commit", commitOffset(analytics, "waiters", "known", 1, ""))
+		retriable("produce", prod.produce(9, "known", recordtest.Batch(recordtest.Options{}))[0].ErrorCode)
+	})
+	eventually(t, "everything is as before", func() bool {
+		p := prod.produce(9, "known", recordtest.Batch(recordtest.Options{}))[0]
+		return p.ErrorCode == 0
+	})
+	if end := listOffset(analytics, 7, "known", atLatest).Offset; end != 4 {
+		t.Errorf("the log ends at %d, want 4: what was answered with an error must not be placed", end)
+	}
+}
+
+func (l *lands) awayMetadata(c *caller) {
+	l.t.Helper()
+	for _, name := range []string{"known", "never-heard-of"} {
+		shown := call[*kmsg.MetadataResponse](c, 12, metadataOf(name, true)).Topics[0]
+		want := int16(0)
+		if name != "known" {
+			want = kerr.LeaderNotAvailable.Code
+		}
+		if shown.ErrorCode != want {
+			l.t.Errorf("metadata of %s: code %d, want %d", name, shown.ErrorCode, want)
+		}
+	}
 }
