@@ -49,6 +49,7 @@ func (h *Handler) Serve(ctx context.Context, r *wire.Request, reply func(wire.Re
 	}
 	h.runner.m.requests.WithLabelValues(acksLabel(req.Acks)).Inc()
 	p := newPending(h, req, reply)
+	p.abort = r.Conn.Abort
 	batches := h.accept(ctx, p)
 	if ctx.Err() != nil {
 		reply(wire.Reply{Close: true})

@@ -22,6 +22,7 @@ type pending struct {
 	release func() // gives the frame's bytes back to the memory cap
 	closing bool   // what became of a batch is not known: the connection is to be closed
 	replied bool   // acks=0: answered when its batches were accepted
+	abort   func() // ends the connection: all that an acks=0 client can be told afterwards
 }
 
 // slot is one partition of a request: its batch, and its answer.
@@ -128,6 +129,9 @@ func (p *pending) fail(err error) {
 func (p *pending) finish() {
 	switch {
 	case p.replied:
+		if p.closing || p.anyRefused() {
+			p.abort()
+		}
 	case p.closing:
 		p.reply(wire.Reply{Close: true})
 	case p.req.Acks == 0:

@@ -167,6 +167,11 @@ func (l *lands) toldByClosing() {
 	broken[len(broken)-1] ^= 1
 	c.send(9, produceRequest(0, "silent", broken))
 	c.closed()
+	// This one is sound, and taken; that it comes too early only the control plane can know.
+	late := l.dial("prod-1")
+	gap := recordtest.Options{Idempotent: true, ProducerID: l.dial("prod-1").producerID(), Sequence: 5}
+	late.send(9, produceRequest(0, "silent", recordtest.Batch(gap)))
+	late.closed()
 	if p := listOffset(l.dial("prod-1"), 7, "silent", atLatest); p.Offset != 2 {
 		l.t.Errorf("the log ends at %d, want the two sound batches", p.Offset)
 	}

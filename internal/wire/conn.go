@@ -138,6 +138,10 @@ func (c *Conn) stopReading() {
 	_ = c.raw.SetReadDeadline(time.Unix(1, 0)) // fails only on a closed socket
 }
 
+// Abort ends the connection at once, for a client that can be told of a fault in no other way;
+// what is unanswered is given up.
+func (c *Conn) Abort() { c.close() }
+
 // close ends the connection at once; what is unanswered is given up.
 func (c *Conn) close() {
 	c.cancel()
