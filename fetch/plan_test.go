@@ -321,7 +321,11 @@ func (m *planned) fail(*rapid.T) {
 
 func (m *planned) look(t *rapid.T) {
 	high := int64(m.high())
-	offset := topic.Offset(rapid.OneOf(rapid.Int64Range(-1, high+2), rapid.Int64Range(high-1, high+1)).Draw(t, "offset"))
+	offset := topic.Offset(rapid.OneOf(
+		rapid.Int64Range(-1, high+2),
+		rapid.Int64Range(high-1, high+1),
+		rapid.Int64Range(high+1, high+6), // there soon, while the "no" is remembered
+	).Draw(t, "offset"))
 	v := m.p.look(m.now, m.since, m.part, offset, rapid.Int64Range(1, 200).Draw(t, "max"))
 	if v.known {
 		if v.high < m.told || v.high > m.high() || v.logStart > m.start {
