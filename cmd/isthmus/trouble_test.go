@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -181,15 +183,19 @@ func (p *process) stops() {
 	}
 }
 
-// freeAddress is a loopback address that nobody listens on just now.
+// freeAddress is a loopback address that nobody listens on just now. Its port is not one that the
+// system hands out, for then the process that is told it could lose it to a connection of its own.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		free, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000)))
+		if err == nil {
+			defer free.Close()
+			return free.Addr().String()
+		}
 	}
-	defer free.Close()
-	return free.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 // get reads a page of a process; a process that does not listen yet has status 0.
