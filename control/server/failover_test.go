@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,13 +29,14 @@ func failUnderCommits(t *testing.T, after int) {
 	p := b.agent("producer", control.RoleProduce)
 	part := topic.Partition{Topic: p.topic(t, "events").ID}
 	s := p.commits(t)
-	go func() {
+	var sending sync.WaitGroup
+	sending.Go(func() {
 		for i := range uint64(n) {
 			if s.Send(p.commit(i+1, part, 2)) != nil {
 				return // it breaks, which is the point
 			}
 		}
-	}()
+	})
 	why := errors.New("the disk is on fire")
 	var told []segment.Reply
 	for {
@@ -55,10 +57,11 @@ func failUnderCommits(t *testing.T, after int) {
 	if err := b.node.Stop(ctx); !errors.Is(err, why) {
 		t.Fatalf("stopped with %v", err)
 	}
+	sending.Wait()
 	b.start()
-	s = p.commits(t)
+	again := p.commits(t)
 	for i := range uint64(n) {
-		r := send(t, s, p.commit(i+1, part, 2))
+		r := send(t, again, p.commit(i+1, part, 2))
 		if r.Outcome != segment.Answered || r.Answers[0].Offset != topic.Offset(2*i) {
 			t.Fatalf("commit %d, sent again: %+v", i+1, r)
 		}
