@@ -180,3 +180,17 @@ func (l *lands) damaged(file string) {
 	}
 	refusal(l.t, 1, []string{"segment", "verify", filepath.Join(l.dir, "no-such-file")}, "no-such-file")
 }
+
+// TestAnOperatorIsToldWhatIsWaitedFor runs a command without a control plane, and gives up on it.
+func TestAnOperatorIsToldWhatIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	nobody := freeAddress(t)
+	p := startProcess(t, "topic", "list", "--control", nobody)
+	eventually(t, "it says what it waits for", func() bool {
+		return strings.Contains(p.stderr.String(), "waiting for the control plane at "+nobody)
+	})
+	p.interrupt()
+	if code := <-p.ended; code != 1 || p.stdout.String() != "" {
+		t.Errorf("interrupted: code %d, %q, %s", code, p.stdout.String(), p.stderr.String())
+	}
+}

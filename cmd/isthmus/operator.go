@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -18,6 +19,9 @@ import (
 
 // operatorTimeout bounds one command of an operator, retries through a failover included.
 const operatorTimeout = 30 * time.Second
+
+// operatorNotice is when somebody who waits is told what for.
+const operatorNotice = 2 * time.Second
 
 // operator runs one command against the control plane.
 type operator struct {
@@ -48,6 +52,10 @@ func asOperator(cmd *cobra.Command, work func(ctx context.Context, o *operator, 
 					logger.Warn("close the connection to the control plane", "error", err)
 				}
 			}()
+			notice := time.AfterFunc(operatorNotice, func() {
+				fmt.Fprintf(cmd.ErrOrStderr(), "waiting for the control plane at %s, up to %v\n", strings.Join(control, ", "), operatorTimeout)
+			})
+			defer notice.Stop()
 			err = work(ctx, &operator{client: c, out: cmd.OutOrStdout(), json: out.json()}, args)
 			if errors.Is(err, context.DeadlineExceeded) {
 				err = fmt.Errorf("%w: no answer from %v within %v (is the control plane running? name it with --control)", err, control, operatorTimeout)
