@@ -47,10 +47,10 @@ func newBenchmark(name, short string, load benchmark) *cobra.Command {
 	f.IntVar(&config.Topics, "topics", config.Topics, "number of topics")
 	f.IntVar(&config.Partitions, "partitions", config.Partitions, "partitions of topics that are created")
 	f.IntVar(&config.Clients, "clients", config.Clients, "number of producers, and of readers")
-	f.DurationVar(&config.For, "for", config.For, "measured time")
-	f.DurationVar(&config.Warmup, "warmup", config.Warmup, "load before the measured time")
+	f.DurationVar(&config.For, "for", config.For, "measured time; a fetch ends sooner when it has read what was there")
 	f.IntSliceVar(&config.ServerPIDs, "server-pid", nil, "server processes whose CPU time and memory are measured")
 	if name != "fetch" {
+		f.DurationVar(&config.Warmup, "warmup", config.Warmup, "load before the measured time")
 		f.Float64Var(&config.Rate, "rate", config.Rate, "records a second over all producers; 0 is as fast as it goes")
 		f.Var(&config.RecordSize, "record-size", "size of a record's value")
 		f.Var(&config.BatchSize, "batch-size", "most bytes of a producer's batch")

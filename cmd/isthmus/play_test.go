@@ -134,8 +134,8 @@ func TestBenchmarksMeasureAndCheck(t *testing.T) {
 	t.Parallel()
 	l := startLands(t)
 	prod, analytics := l.bootstrap("prod"), l.bootstrap("analytics")
-	common := []string{"--for", "1100ms", "--warmup", "0s", "--topic", "bench", "--partitions", "4", "--output", "json"}
-	load := []string{"--record-size", "200B", "--rate", "2000", "--compression", "lz4", "--clients", "2"}
+	common := []string{"--for", "1100ms", "--topic", "bench", "--partitions", "4", "--output", "json"}
+	load := []string{"--warmup", "0s", "--record-size", "200B", "--rate", "2000", "--compression", "lz4", "--clients", "2"}
 	for _, q := range []struct {
 		args   []string
 		fields []string
@@ -165,7 +165,7 @@ func TestBenchmarksMeasureAndCheck(t *testing.T) {
 				t.Errorf("bench %s: %s holds no percentiles: %v", q.args[0], field, result[field])
 			}
 		}
-		if !strings.Contains(stderr, "produced") {
+		if q.args[0] != "fetch" && !strings.Contains(stderr, "produced") { // a fetch has read what there was before
 			t.Errorf("bench %s shows no progress", q.args[0])
 		}
 	}

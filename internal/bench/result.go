@@ -49,7 +49,7 @@ func Percentiles(h *hdrhistogram.Histogram) Percentile {
 func (r *run) result(produce, consume bool, servers Usage) Result {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	seconds := r.config.For.Seconds()
+	seconds := r.end.Sub(r.measured).Seconds()
 	p, c := r.count[producing], r.count[consuming]
 	result := Result{
 		Mode: mode(produce, consume), Seconds: seconds,

@@ -31,6 +31,8 @@ type run struct {
 	measured time.Time // end of the warm-up
 	end      time.Time
 
+	available int64 // records that the topics held at the start, past where the readers begin
+
 	mu       sync.Mutex
 	produce  *hdrhistogram.Histogram // microseconds
 	endToEnd *hdrhistogram.Histogram
@@ -81,17 +83,20 @@ func execute(ctx context.Context, c Config, log *slog.Logger, progress Progress,
 	if err != nil {
 		return Result{}, err
 	}
+	if !produce {
+		r.config.Warmup = 0 // what is read once cannot be read again
+	}
 	r.start = time.Now()
-	r.measured = r.start.Add(c.Warmup)
+	r.measured = r.start.Add(r.config.Warmup)
 	r.end = r.measured.Add(c.For)
 	usage := watchServers(c.ServerPIDs, r.measured, r.end)
 	stopProgress := r.report(progress)
 	err = r.load(ctx, positions, produce, consume)
 	stopProgress()
-	if err != nil {
-		return Result{}, err
+	servers, usageErr := usage()
+	if err == nil {
+		err = usageErr
 	}
-	servers, err := usage()
 	if err != nil {
 		return Result{}, err
 	}
@@ -129,13 +134,13 @@ func (r *run) positions(ctx context.Context, produce, consume bool) (map[string]
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)
-	list := admin.ListStartOffsets
-	if produce {
-		list = admin.ListEndOffsets
+	ends, err := admin.ListEndOffsets(ctx, r.config.topics()...)
+	offsets := ends
+	if err == nil && !produce {
+		offsets, err = admin.ListStartOffsets(ctx, r.config.topics()...)
 	}
-	offsets, err := list(ctx, r.config.topics()...)
 	if err == nil {
-		err = offsets.Error()
+		err = errors.Join(offsets.Error(), ends.Error())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list offsets of %v at %v: %w (run the produce benchmark first)", r.config.topics(), r.config.consumeBrokers(), err)
@@ -146,7 +151,13 @@ func (r *run) positions(ctx context.Context, produce, consume bool) (map[string]
 			from[o.Topic] = map[int32]kgo.Offset{}
 		}
 		from[o.Topic][o.Partition] = kgo.NewOffset().At(o.Offset)
+		if end, ok := ends.Lookup(o.Topic, o.Partition); ok {
+			r.available += end.Offset - o.Offset
+		}
 	})
+	if !produce && r.available == 0 {
+		return nil, fmt.Errorf("the topics %v hold nothing to read (run the produce benchmark first)", r.config.topics())
+	}
 	return from, nil
 }
 
@@ -168,12 +179,27 @@ func (r *run) load(ctx context.Context, from map[string]map[int32]kgo.Offset, pr
 	}
 	err := producers.Wait()
 	if !produce {
-		sleep(ctx, time.Until(r.end))
+		r.awaitEnd(ctx)
+		r.mu.Lock()
+		r.end = time.Now()
+		r.mu.Unlock()
 	} else if consume && err == nil {
 		r.awaitReaders(ctx)
 	}
 	stopReading()
 	return errors.Join(err, readers.Wait(), ctx.Err())
+}
+
+// awaitEnd waits until all that was there has been read, or time is up.
+func (r *run) awaitEnd(ctx context.Context) {
+	for time.Now().Before(r.end) {
+		r.mu.Lock()
+		done := r.count[consuming].records >= r.available
+		r.mu.Unlock()
+		if done || !sleep(ctx, time.Millisecond) {
+			return
+		}
+	}
 }
 
 func (r *run) awaitReaders(ctx context.Context) {
@@ -225,11 +251,11 @@ func (r *run) report(progress Progress) (stop func()) {
 // note counts records of one side if they fall into the measured time, with their latency.
 func (r *run) note(s side, records, bytes int64, latency *hdrhistogram.Histogram, micros int64) {
 	now := time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if now.Before(r.measured) || now.After(r.end) {
 		return
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.count[s].records += records
 	r.count[s].bytes += bytes
 	if latency != nil {

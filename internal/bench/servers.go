@@ -20,25 +20,34 @@ type Usage struct {
 // architecture that Go runs on.
 const ticksPerSecond = 100
 
-// watchServers reads the processes' counters at both ends of the measured time. The returned
-// function waits for the second reading.
-func watchServers(pids []int, from, to time.Time) func() (Usage, error) {
-	type reading struct {
-		usage Usage
-		err   error
+// watchServers reads the processes' counters at both ends of the measured time, or when the
+// returned function is called, if the load has ended before.
+func watchServers(pids []int, from, to time.Time) (stop func() (Usage, error)) {
+	over := make(chan struct{})
+	until := func(t time.Time) {
+		timer := time.NewTimer(time.Until(t))
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-over:
+		}
 	}
-	done := make(chan reading, 1)
+	var usage Usage
+	var err error
+	done := make(chan struct{})
 	go func() {
-		time.Sleep(time.Until(from))
-		before, err := readServers(pids)
-		time.Sleep(time.Until(to))
+		defer close(done)
+		until(from)
+		before, err1 := readServers(pids)
+		until(to)
 		after, err2 := readServers(pids)
-		after.CPUSeconds -= before.CPUSeconds
-		done <- reading{after, errors.Join(err, err2)}
+		usage, err = after, errors.Join(err1, err2)
+		usage.CPUSeconds -= before.CPUSeconds
 	}()
 	return func() (Usage, error) {
-		r := <-done
-		return r.usage, r.err
+		close(over)
+		<-done
+		return usage, err
 	}
 }
 
