@@ -30,6 +30,10 @@ import (
 // drainTimeout bounds a graceful stop: what is under way is stored, committed and answered.
 const drainTimeout = 30 * time.Second
 
+// goodbyeTimeout bounds the last word to the control plane. It spares others the wait for the lease,
+// which is 12 s by itself, so that a control plane that is away is not worth waiting for.
+const goodbyeTimeout = 2 * time.Second
+
 func newAgent() *cobra.Command {
 	config := defaultAgent()
 	cmd := &cobra.Command{
@@ -195,6 +199,10 @@ func (a *agent) login(ctx, life context.Context) (err error) {
 		request.PeerAddress = a.peers.Addr().String()
 	}
 	a.membership = client.NewMembership(a.client, request, client.Hooks{Granted: a.granted, Ended: a.ended, Seeds: a.seeds}, a.log)
+	notice := time.AfterFunc(operatorNotice, func() {
+		a.log.Info("waiting for the control plane", "control", a.config.Control)
+	})
+	defer notice.Stop()
 	for {
 		a.grant, err = a.membership.Grant(ctx)
 		switch {
@@ -313,8 +321,10 @@ func (a *agent) stop(ctx context.Context) error {
 		faults = append(faults, a.producer.Drain(ctx))
 	}
 	faults = append(faults, a.server.Drain(ctx))
+	goodbye, cancel := context.WithTimeout(ctx, goodbyeTimeout)
+	defer cancel()
 	// Not by way of the membership, which would log in again.
-	if err := a.client.EndSession(ctx, a.session.Load()); err != nil {
+	if err := a.client.EndSession(goodbye, a.session.Load()); err != nil {
 		a.log.Info("the session could not be ended, its lease will lapse", "error", err)
 	}
 	a.close()

@@ -63,3 +63,22 @@ func TestControlWaitsForItsBucket(t *testing.T) {
 		t.Errorf("an interrupted wait ends with code %d", code)
 	}
 }
+
+// An agent with nothing under way does not spend the time that is meant for that on a control plane
+// which has been stopped before it.
+func TestAgentStopsWithoutItsControlPlane(t *testing.T) {
+	t.Parallel()
+	l := startLands(t)
+	l.restartControl(func() {
+		for _, name := range []string{"prod-1", "analytics-1"} {
+			ctx, cancel := context.WithTimeout(l.ctx, drainTimeout)
+			if err := l.running(name).stop(ctx); err != nil {
+				t.Errorf("stop %s: %v", name, err)
+			}
+			if ctx.Err() != nil {
+				t.Errorf("%s stopped only because its time was up", name)
+			}
+			cancel()
+		}
+	})
+}

@@ -225,6 +225,9 @@ func TestProcessesWaitForEachOtherAndStopCleanly(t *testing.T) {
 		status, body := get(prodHTTP, "/readyz")
 		return status == http.StatusServiceUnavailable && strings.Contains(body, control)
 	})
+	eventually(t, "and logs it", func() bool {
+		return strings.Contains(prod.stderr.String(), "waiting for the control plane")
+	})
 	if status, _ := get(prodHTTP, "/healthz"); status != http.StatusOK {
 		t.Errorf("a waiting agent's /healthz is %d, want 200: it lives", status)
 	}
