@@ -38,7 +38,10 @@ func newBenchmark(name, short string, load benchmark) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     name,
 		Short:   short,
-		Example: fmt.Sprintf("  isthmus bench %s --brokers 127.0.0.1:9092 --for 20s --record-size 1KiB --compression lz4", name),
+		Example: fmt.Sprintf("  isthmus bench %s --brokers 127.0.0.1:9092 --for 20s", name),
+	}
+	if name != "fetch" {
+		cmd.Example += " --record-size 1KiB --compression lz4"
 	}
 	out := addOutputFlag(cmd)
 	f := cmd.Flags()
