@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -198,6 +199,7 @@ func (d *demo) watch(wrote <-chan error, stdout, stderr io.Writer, out *output) 
 	defer ticker.Stop()
 	file, terminal := stdout.(*os.File)
 	terminal = terminal && term.IsTerminal(int(file.Fd()))
+	up := "" // back to the first of the lines that a terminal shows
 	for {
 		select {
 		case err := <-wrote:
@@ -207,7 +209,9 @@ func (d *demo) watch(wrote <-chan error, stdout, stderr io.Writer, out *output) 
 			case out.json():
 				fmt.Fprintf(stderr, "%s\n", d.line())
 			case terminal:
-				fmt.Fprintf(stdout, "\r\x1b[K%s", d.line())
+				// A line for each side, since one for both is wider than most terminals.
+				fmt.Fprintf(stdout, "%s\r\x1b[K%s", up, strings.ReplaceAll(d.line(), " | ", "\n\x1b[K       "))
+				up = "\x1b[2A"
 			default:
 				fmt.Fprintf(stdout, "%s\n", d.line())
 			}
