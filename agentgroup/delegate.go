@@ -2,9 +2,6 @@ package agentgroup
 
 import (
 	"fmt"
-	"maps"
-	"slices"
-	"time"
 
 	"github.com/hashicorp/memberlist"
 )
@@ -71,10 +68,10 @@ func (g *Group) heard(change string, n *memberlist.Node) {
 	} else {
 		g.known[n.Name] = m
 	}
-	members := slices.Collect(maps.Values(g.known)) // resolve puts them in order
-	g.ring.Store(g.ring.Load().With(time.Since(g.start), members))
+	g.draw()
+	members := len(g.known)
 	g.mu.Unlock()
-	g.log.Debug("member changed", "change", change, "agent", n.Name, "node", m.NodeID, "members", len(members))
+	g.log.Debug("member changed", "change", change, "agent", n.Name, "node", m.NodeID, "members", members)
 	if g.onChange != nil {
 		g.onChange()
 	}

@@ -6,7 +6,8 @@
 //   - Members of another group are never seen, dialled or believed: each group gossips under
 //     its own label with its own key, and what does not decrypt is dropped.
 //   - A member that dies is gone within 2 s, 99 times in 100, in groups of up to 10 (in larger
-//     ones it takes longer with the logarithm of the size); one that leaves is gone at once.
+//     ones it takes longer with the logarithm of the size); one that leaves is gone at once. Whoever
+//     is about to tell clients of members may Check first, which finds a killed process at once.
 //   - A member that goes takes with it only what it had; one that comes takes over only what is its
 //     own, and only after it has lived for the settling time.
 //   - Agents that have heard the same gossip name the same leaders and owners.
@@ -19,7 +20,7 @@
 //
 // In reading order: member.go and meta.go say what a member is, ring.go decides (pure: member sets and
 // time come in as arguments), group.go and listener.go stand at the network, with memberlist's
-// failure detector behind them.
+// failure detector behind them; check.go looks whether a process still listens.
 //
 // Metrics:
 //

@@ -49,6 +49,11 @@ type Group struct {
 	mu    sync.Mutex
 	self  Member
 	known map[string]Member // by agent: who lives, as gossip says, this agent included
+	// refused are those of them whose process did not listen when it was last looked at: see Check.
+	refused map[string]bool
+
+	checking sync.Mutex    // held while looking; taken before mu
+	checked  time.Duration // when it was last looked, under checking
 
 	reseeding atomic.Bool
 	left      atomic.Bool    // set by Leave and Close: nothing is joined or announced any more

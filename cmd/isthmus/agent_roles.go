@@ -112,7 +112,10 @@ type neighbours struct{ group *agentgroup.Group }
 
 func (n neighbours) Self() broker.Member { return asBroker(n.group.Self()) }
 
+// Members are those that clients may be told of; a killed one is not told of even in the second
+// that gossip needs to find out.
 func (n neighbours) Members() []broker.Member {
+	n.group.Check()
 	members := n.group.Members()
 	all := make([]broker.Member, len(members))
 	for i, m := range members {
