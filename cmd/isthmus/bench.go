@@ -79,11 +79,17 @@ func runBenchmark(cmd *cobra.Command, config bench.Config, load benchmark, out *
 	if err != nil {
 		return err
 	}
+	begin, end := "", "\n"
+	if isTerminal(cmd.ErrOrStderr()) {
+		begin, end = "\r", ""
+	}
 	progress := func(elapsed time.Duration, produced, consumed int64) {
-		fmt.Fprintf(cmd.ErrOrStderr(), "\r%4.0fs  produced %d  consumed %d ", elapsed.Seconds(), produced, consumed)
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s%4.0fs  produced %d  consumed %d %s", begin, elapsed.Seconds(), produced, consumed, end)
 	}
 	result, err := load(cmd.Context(), config, logger, progress)
-	fmt.Fprintln(cmd.ErrOrStderr())
+	if begin != "" {
+		fmt.Fprintln(cmd.ErrOrStderr())
+	}
 	if err != nil {
 		return err
 	}

@@ -193,12 +193,17 @@ func (d *demo) drive(ctx context.Context, duration time.Duration, stdout, stderr
 	return errors.Join(err, <-read)
 }
 
+// isTerminal reports whether a person may be looking.
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}
+
 // watch shows the numbers until the producer has stopped.
 func (d *demo) watch(wrote <-chan error, stdout, stderr io.Writer, out *output) error {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
-	file, terminal := stdout.(*os.File)
-	terminal = terminal && term.IsTerminal(int(file.Fd()))
+	terminal := isTerminal(stdout)
 	up := "" // back to the first of the lines that a terminal shows
 	for {
 		select {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/isthmusdata/isthmus/control/raft"
 )
 
 // playgroundGroup is the one group of a playground; its agent has every role.
@@ -66,6 +68,9 @@ func runPlayground(cmd *cobra.Command, dir, bucket, kafka, http string) (err err
 		bucket = "file://" + filepath.Join(dir, "bucket")
 	}
 	c, err := startCluster(cmd.Context(), dir, bucket, logger)
+	if errors.Is(err, raft.ErrInUse) {
+		return fmt.Errorf("another playground runs in %s: stop it, or name another folder with --dir", dir)
+	}
 	if err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ func openDir(path string) (*dataDir, error) {
 	}
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			err = fmt.Errorf("data directory %s is in use by another process: stop that one, or name another with --data-dir", path)
+			err = fmt.Errorf("data directory %s is %w: stop that one, or name another with --data-dir", path, ErrInUse)
 		} else {
 			err = fmt.Errorf("lock data directory %s: %w", path, err)
 		}
