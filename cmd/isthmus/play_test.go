@@ -70,6 +70,7 @@ func TestAPlaygroundWithAFolderSurvivesARestart(t *testing.T) {
 	for life := range 3 {
 		p := play(t, "--dir", dir)
 		if life == 0 {
+			refusal(t, 1, []string{"playground", "--dir", dir, "--kafka", "127.0.0.1:0"}, "another playground", dir, "--dir")
 			retention := "1234567890"
 			if answer, err := kadm.NewClient(p.client()).CreateTopic(ctx, 1, -1, map[string]*string{"retention.ms": &retention}, "kept"); err != nil || answer.Err != nil {
 				t.Fatalf("create: %v, %v", err, answer.Err)
