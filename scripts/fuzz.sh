@@ -10,8 +10,10 @@ targets=0
 fuzz() {
   local out status=0
   out=$(go test "$1" -run '^$' -fuzz "^$2\$" -fuzztime "$time" -fuzzminimizetime 10x 2>&1) || status=$?
-  echo "$out" | tail -n 3
-  [ "$status" -eq 0 ] && return 0
+  if [ "$status" -eq 0 ]; then
+    tail -n 3 <<<"$out"
+    return 0
+  fi
   if grep -q 'context deadline exceeded' <<<"$out" && ! grep -q 'Failing input written' <<<"$out"; then
     echo "fuzz $2: stopped by its own deadline, no failing input"
     return 0
