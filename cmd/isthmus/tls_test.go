@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/isthmusdata/isthmus/internal/objstore/memstore"
 )
 
 // TestClientsSpeakTLSWhereTheListenerHasACertificate runs an agent that any machine may reach, which
@@ -22,6 +24,7 @@ import (
 func TestClientsSpeakTLSWhereTheListenerHasACertificate(t *testing.T) {
 	t.Parallel()
 	cert, key, trust := certificate(t, "127.0.0.1")
+	t.Cleanup(func() { memstore.Forget(t.Name()) }) // a second run begins with an empty bucket
 	l := startControlAlone(t, t.TempDir(), "mem://"+t.Name())
 	l.addAgent("sealed-1", "sealed", rolesOf("produce", "fetch"), func(c *agentConfig) {
 		c.Kafka, c.Advertise, c.TLSCert, c.TLSKey = "0.0.0.0:0", "", cert, key
