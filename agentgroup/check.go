@@ -8,6 +8,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/hashicorp/memberlist"
 )
 
 const (
@@ -30,7 +32,7 @@ func (g *Group) Check() {
 	if g.checked != 0 && now-g.checked < checkEvery || g.left.Load() {
 		return
 	}
-	refused := refusing(g.others())
+	refused := refusing(g.others(), g.label())
 	g.checked = time.Since(g.start)
 
 	g.mu.Lock()
@@ -55,8 +57,9 @@ func (g *Group) others() map[string]string {
 	return all
 }
 
-// refusing dials all addresses at once and returns the agents where nothing listens.
-func refusing(addresses map[string]string) map[string]bool {
+// refusing dials all addresses at once and returns the agents where nothing listens. Where one
+// does it is told the group's label and nothing more, as memberlist takes without a word.
+func refusing(addresses map[string]string, label string) map[string]bool {
 	var mu sync.Mutex
 	var dials sync.WaitGroup
 	refused := map[string]bool{}
@@ -64,6 +67,9 @@ func refusing(addresses map[string]string) map[string]bool {
 		dials.Go(func() {
 			conn, err := net.DialTimeout("tcp", address, checkTimeout)
 			if err == nil {
+				// It listens: whether it also reads is gossip's to find out.
+				_ = conn.SetDeadline(time.Now().Add(checkTimeout))
+				_ = memberlist.AddLabelHeaderToStream(conn, label)
 				conn.Close()
 			}
 			if errors.Is(err, syscall.ECONNREFUSED) {

@@ -117,7 +117,7 @@ func (g *Group) open(l *Listener, key []byte, reg prometheus.Registerer) (err er
 func (g *Group) memberlistConfig(l *Listener) *memberlist.Config {
 	c := memberlist.DefaultLANConfig()
 	c.Name = g.self.Agent
-	c.Label = g.cfg.Cluster + "/" + g.cfg.Group
+	c.Label = g.label()
 	c.Transport = l.transport
 	c.BindPort, c.AdvertiseAddr, c.AdvertisePort = l.port, l.ip.String(), l.port
 	c.TCPTimeout = g.cfg.JoinTimeout
@@ -135,6 +135,9 @@ func (g *Group) memberlistConfig(l *Listener) *memberlist.Config {
 	c.Logger = bridge(g.log)
 	return c
 }
+
+// label keeps strangers out: what arrives without it is dropped.
+func (g *Group) label() string { return g.cfg.Cluster + "/" + g.cfg.Group }
 
 // Self is this agent as it gossips itself; after Leave it is no longer among the Members.
 func (g *Group) Self() Member {

@@ -27,9 +27,6 @@ func (w lines) Write(p []byte) (int, error) {
 			break
 		}
 	}
-	if strings.Contains(text, "stream label header: EOF") {
-		level = slog.LevelDebug // a neighbour that looks whether this process listens: see Group.Check
-	}
 	w.log.Log(context.Background(), level, "gossip: "+strings.TrimPrefix(text, "memberlist: "))
 	return len(p), nil
 }

@@ -135,14 +135,14 @@ func TestBenchmarksMeasureAndCheck(t *testing.T) {
 	t.Parallel()
 	l := startLands(t)
 	prod, analytics := l.bootstrap("prod"), l.bootstrap("analytics")
-	common := []string{"--for", "1100ms", "--topic", "bench", "--partitions", "4", "--output", "json"}
-	load := []string{"--warmup", "0s", "--record-size", "200B", "--rate", "2000", "--compression", "lz4", "--clients", "2"}
+	common := []string{"--topic", "bench", "--partitions", "4", "--output", "json"}
+	load := []string{"--for", "2s", "--warmup", "0s", "--record-size", "200B", "--rate", "2000", "--compression", "lz4", "--clients", "2"}
 	for _, q := range []struct {
 		args   []string
 		fields []string
 	}{
 		{slices.Concat([]string{"produce", "--brokers", prod}, load), []string{"produced_records", "produced_records_per_second", "produced_mb_per_second", "acked"}},
-		{[]string{"fetch", "--brokers", analytics}, []string{"consumed_records", "consumed_records_per_second", "consumed_mb_per_second"}},
+		{[]string{"fetch", "--brokers", analytics, "--for", "90s"}, []string{"consumed_records", "consumed_records_per_second", "consumed_mb_per_second"}},
 		{slices.Concat([]string{"e2e", "--brokers", prod, "--consume-brokers", analytics}, load), []string{"produced_records", "consumed_records", "acked"}},
 		{slices.Concat([]string{"e2e", "--brokers", prod, "--consume-brokers", analytics, "--idempotent=false"}, load), []string{"acked"}},
 	} {
