@@ -8,7 +8,7 @@ SEEDS ?= 300
 FUZZTIME ?= 10s
 BENCHTIME ?= 1s
 
-.PHONY: build test race sim fuzz lint e2e bench gen gen-check
+.PHONY: build test race sim fuzz lint e2e compatibility bench gen gen-check
 
 build: ## the isthmus binary
 	go build -o isthmus ./cmd/isthmus
@@ -43,6 +43,9 @@ gen-check: gen
 
 e2e: build ## real programs; installs what it needs and fails when it cannot
 	scripts/e2e.sh
+
+compatibility: build ## e2e, writing docs/compatibility.md instead of comparing it: make compatibility RUN=TestClients/java
+	ISTHMUS_COMPATIBILITY=write scripts/e2e.sh $(if $(RUN),-run '$(RUN)')
 
 bench: ## micro-benchmarks of the data path and the sequencer, as a table
 	go test -run '^$$' -bench . -benchtime $(BENCHTIME) ./internal/record ./internal/segment ./control ./produce ./fetch
