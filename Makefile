@@ -20,8 +20,8 @@ race: ## the packages with goroutines, under the race detector
 	go test -race ./internal/wire/... ./internal/broker/... ./internal/objstore/... ./internal/cow/... \
 		./control/... ./produce/... ./fetch/... ./agentgroup/... ./cmd/...
 
-sim: ## seeded simulation of control plane, agents, network and bucket: make sim SEEDS=n
-	go test ./internal/sim -run TestSeeds -count=1 -v -seeds $(SEEDS) | grep -v '^=== RUN' | tail -n 40
+sim: ## seeded simulation of control plane, agents, network and bucket, and its mutants: make sim SEEDS=n
+	go run ./internal/sim/simulate -seeds $(SEEDS)
 
 fuzz: ## every fuzz target for FUZZTIME each
 	scripts/fuzz.sh $(FUZZTIME)

@@ -19,4 +19,8 @@
 // Nothing here is a model of isthmus; the clients, the network, the bucket and the log are models of
 // the world around it. It grows by adding to that world: an actor is a struct with methods that
 // schedule events.
+//
+// A check that never fails proves nothing. Mutants are one-line faults of the code under test, kept as
+// data (mutants_*.go) and put in by a compiler overlay; the program simulate plays each of them and
+// fails when one survives.
 package sim

@@ -66,6 +66,12 @@ func (o Outcome) String() string {
 	return o.Violation + "\n" + strings.Join(o.Trace, "\n")
 }
 
+// Tail is String with the last n lines of the trace.
+func (o Outcome) Tail(n int) string {
+	o.Trace = o.Trace[max(0, len(o.Trace)-n):]
+	return o.String()
+}
+
 // Run plays one seed to its end, or to the first violation.
 func Run(seed uint64, o Options) Outcome {
 	w := newWorld(rand.New(rand.NewPCG(seed, 0x15740105)), o)

@@ -1,0 +1,4 @@
+package sim
+
+// fetchMutants break the fetching agent.
+var fetchMutants = []Mutant{}

@@ -1,0 +1,4 @@
+package sim
+
+// groupMutants break the coordinator of consumer groups.
+var groupMutants = []Mutant{}

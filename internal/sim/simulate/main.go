@@ -1,0 +1,58 @@
+// Command simulate plays seeds of internal/sim against the code as it is, and then against each of its
+// mutants, every one of which must be caught. It is what make sim runs.
+//
+//	go run ./internal/sim/simulate -seeds 300
+//	go run ./internal/sim/simulate -seeds 1 -first 17 -trace 400        one seed, with all that is kept of its trace
+//	go run ./internal/sim/simulate -mutant "drop a hole" -first 3 -seeds 1
+//
+// It builds itself once more, with an overlay that puts all mutants in, each switched off, and lets
+// that program play: mutants are global to a process and are played one after another.
+//
+// It exits with 0 when no seed has met a violation and every mutant was caught, with 1 when not, and
+// with 2 when it could not run.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+)
+
+// options is what the command line says.
+type options struct {
+	seeds    int
+	first    uint64
+	mutant   string // play this one alone
+	mutants  bool
+	trace    int
+	workers  int
+	play     bool // this is the program with the mutants in it
+	progress bool
+}
+
+func main() {
+	var o options
+	flag.IntVar(&o.seeds, "seeds", 300, "how many seeds to play")
+	flag.Uint64Var(&o.first, "first", 0, "the first seed")
+	flag.StringVar(&o.mutant, "mutant", "", "play the seeds with this mutant switched on, and nothing else")
+	flag.BoolVar(&o.mutants, "mutants", true, "play the mutants after the seeds")
+	flag.IntVar(&o.trace, "trace", 60, "lines of the trace that are shown of a violation")
+	flag.IntVar(&o.workers, "workers", 0, "seeds played at once; 0: one a processor")
+	flag.BoolVar(&o.progress, "progress", true, "tell every so often how far it is")
+	flag.BoolVar(&o.play, "play", false, "used by simulate itself: play, for the mutants are built in")
+	flag.Parse()
+
+	ok, err := true, error(nil)
+	if o.play {
+		ok, err = player{options: o, out: os.Stdout}.run()
+	} else {
+		ok, err = build(os.Args[1:])
+	}
+	switch {
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "simulate:", err)
+		os.Exit(2)
+	case !ok:
+		os.Exit(1)
+	}
+}

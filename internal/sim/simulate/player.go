@@ -1,0 +1,124 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"github.com/isthmusdata/isthmus/internal/sim"
+	"github.com/isthmusdata/isthmus/internal/sim/mutant"
+)
+
+// player plays in the program that has the mutants built in.
+type player struct {
+	options
+	out io.Writer
+}
+
+// run plays what was asked for and ends with the line that says what came of it.
+func (p player) run() (ok bool, err error) {
+	if p.mutant != "" {
+		return p.one()
+	}
+	p.say("playing seeds %d to %d", p.first, p.first+uint64(p.seeds)-1)
+	played := sim.Play(p.series(p.first, p.seeds))
+	p.report(played)
+	caught, all := 0, 0
+	if p.mutants {
+		caught, all = p.table()
+	}
+	p.say("sim: %d seeds, %d violations; mutants: %d of %d caught", p.seeds, played.Violations, caught, all)
+	return played.Violations == 0 && caught == all, nil
+}
+
+func (p player) say(format string, args ...any) { fmt.Fprintf(p.out, format+"\n", args...) }
+
+func (p player) series(first uint64, seeds int) sim.Series {
+	s := sim.Series{First: first, Seeds: seeds, Workers: p.workers}
+	if p.progress {
+		s.Progress = progress(seeds)
+	}
+	return s
+}
+
+// progress tells every half minute how many seeds are done.
+func progress(seeds int) func(int) {
+	began := time.Now()
+	last := began
+	var mu sync.Mutex
+	return func(done int) {
+		mu.Lock()
+		defer mu.Unlock()
+		if now := time.Now(); now.Sub(last) >= 30*time.Second {
+			last = now
+			fmt.Fprintf(os.Stderr, "%d of %d seeds, %.0f a second\n", done, seeds, float64(done)/now.Sub(began).Seconds())
+		}
+	}
+}
+
+// report tells what seeds came to.
+func (p player) report(played sim.Played) {
+	for _, f := range played.Failed {
+		p.say("seed %d: %s\nreplay: go run ./internal/sim/simulate -mutants=false -seeds 1 -first %d\n", f.Seed, f.Outcome.Tail(p.trace), f.Seed)
+	}
+	var met []string
+	for _, what := range slices.Sorted(maps.Keys(played.Seen)) {
+		met = append(met, fmt.Sprintf("%s %d", what, played.Seen[what]))
+	}
+	p.say("%d steps, %d batches placed, digest %s\nmet: %s", played.Steps, played.Placed, played.Digest, strings.Join(met, ", "))
+}
+
+// table plays every mutant until it is caught, and says by which seed and check.
+func (p player) table() (caught, all int) {
+	table := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(table, "mutant\tcaught after\tby\n")
+	for _, m := range sim.Mutants() {
+		all++
+		played := p.broken(m, sim.Series{Seeds: m.Seeds, Workers: p.workers, FirstOnly: true})
+		if len(played.Failed) == 0 {
+			fmt.Fprintf(table, "%s\tSURVIVES %d\t%s\n", m.Name, m.Seeds, m.Breaks)
+			continue
+		}
+		caught++
+		f := played.Failed[0]
+		fmt.Fprintf(table, "%s\t%d of %d\t%s\n", m.Name, f.Seed+1, m.Seeds, short(f.Outcome.Violation))
+	}
+	_ = table.Flush() // to a terminal that may have gone
+	return caught, all
+}
+
+// short is the beginning of a violation: the invariant and what broke it.
+func short(violation string) string {
+	const most = 110
+	if len(violation) <= most {
+		return violation
+	}
+	return violation[:most] + "…"
+}
+
+// broken plays seeds with a mutant switched on.
+func (p player) broken(m sim.Mutant, s sim.Series) sim.Played {
+	mutant.Set(m.Name)
+	defer mutant.Set("")
+	return sim.Play(s)
+}
+
+// one plays a single mutant and tells all that it does.
+func (p player) one() (ok bool, err error) {
+	m, err := sim.FindMutant(p.mutant)
+	if err != nil {
+		return false, err
+	}
+	s := p.series(p.first, p.seeds)
+	s.FirstOnly = true
+	played := p.broken(m, s)
+	p.report(played)
+	p.say("sim: mutant %q: %d violations in %d seeds", m.Name, played.Violations, played.Seeds)
+	return played.Violations == 0, nil
+}
