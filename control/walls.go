@@ -1,6 +1,10 @@
 package control
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/isthmusdata/isthmus/internal/topic"
+)
 
 // Roles that an agent may have.
 const (
@@ -69,4 +73,13 @@ func Allow(who Caller, what Call) Decision {
 		}
 	}
 	return Decision{Allowed: true}
+}
+
+// Allow asks about a call on a partition; the code is Kafka's.
+func (s *State) Allow(who Caller, kind CallKind, p topic.Partition) Decision {
+	call := Call{Kind: kind}
+	if t, ok := s.TopicByID(p.Topic); ok {
+		call.Topic, call.Share = t.Name, t.Share
+	}
+	return Allow(who, call)
 }

@@ -14,7 +14,7 @@
 // # Words
 //
 //	node     one process of the control plane: its log, its listener, its loops
-//	hub      hands what is applied to the watches that asked for it
+//	hub      hands what is applied to the watches that asked for it (package hub)
 //	lease    until when a session lives without another heartbeat
 //
 // # Errors on the wire

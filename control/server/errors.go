@@ -11,6 +11,7 @@ import (
 
 	"github.com/isthmusdata/isthmus/control"
 	"github.com/isthmusdata/isthmus/control/controlpb"
+	"github.com/isthmusdata/isthmus/control/hub"
 	"github.com/isthmusdata/isthmus/control/raft"
 	"github.com/isthmusdata/isthmus/control/tunnel"
 )
@@ -20,7 +21,6 @@ var (
 	errInvalid  = errors.New("invalid request")
 	errEnded    = errors.New("session has ended")
 	errStopping = errors.New("control node is stopping")
-	errReplaced = errors.New("the state was replaced by a snapshot")
 )
 
 // refuse says what Allow refused, and to whom.
@@ -37,7 +37,7 @@ func toStatus(err error) (*status.Status, metadata.MD) {
 	switch {
 	case errors.Is(err, raft.ErrUnknownOutcome):
 		return status.New(codes.Aborted, err.Error()), nil
-	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrStopped), errors.Is(err, errStopping), errors.Is(err, tunnel.ErrAway), errors.Is(err, errReplaced):
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrStopped), errors.Is(err, errStopping), errors.Is(err, tunnel.ErrAway), errors.Is(err, hub.ErrClosed), errors.Is(err, hub.ErrReplaced):
 		return status.New(codes.Unavailable, err.Error()), refused
 	case errors.Is(err, raft.ErrOverloaded):
 		return status.New(codes.ResourceExhausted, err.Error()), refused

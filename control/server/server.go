@@ -10,6 +10,7 @@ import (
 
 	"github.com/isthmusdata/isthmus/control"
 	"github.com/isthmusdata/isthmus/control/controlpb"
+	"github.com/isthmusdata/isthmus/control/hub"
 	"github.com/isthmusdata/isthmus/control/raft"
 	"github.com/isthmusdata/isthmus/control/tunnel"
 	"github.com/isthmusdata/isthmus/internal/topic"
@@ -28,7 +29,7 @@ type service struct {
 	m      *metrics
 	node   *raft.Node
 	tunnel *tunnel.Tunnel
-	hub    *hub
+	hub    *hub.Hub
 	leases *leases
 	seeds  atomic.Pointer[map[string][]string] // gossip addresses of live agents, by group
 
@@ -56,7 +57,7 @@ func (s *service) applied(r control.Result) {
 	if s.term.Load() != nil { // not while the log is replayed
 		s.m.placed(r.Events)
 	}
-	s.hub.publish(r.Events)
+	s.hub.Publish(r.Events)
 }
 
 // lead serves one term until ctx ends. It is called once the term's barrier is applied.
@@ -141,13 +142,4 @@ func (s *service) caller(st *control.State, session uint64) (control.Caller, err
 		return control.Caller{}, fmt.Errorf("session %d: %w", session, errEnded)
 	}
 	return x.Caller(), nil
-}
-
-// allow asks the walls about a call on a topic's partition; the code is Kafka's.
-func allow(st *control.State, who control.Caller, kind control.CallKind, p topic.Partition) control.Decision {
-	call := control.Call{Kind: kind}
-	if t, ok := st.TopicByID(p.Topic); ok {
-		call.Topic, call.Share = t.Name, t.Share
-	}
-	return control.Allow(who, call)
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/isthmusdata/isthmus/control"
 	"github.com/isthmusdata/isthmus/control/controlpb"
+	"github.com/isthmusdata/isthmus/control/hub"
 	"github.com/isthmusdata/isthmus/control/raft"
 	"github.com/isthmusdata/isthmus/control/tunnel"
 )
@@ -76,7 +77,7 @@ func (n *Node) start(ctx context.Context, c Config, d Deps) (err error) {
 	if s.m, err = newMetrics(d.Registerer); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
-	s.hub = newHub(s.m)
+	s.hub = hub.New(s.m.watchResets.Inc)
 	s.tunnel = tunnel.New(backend{s}, c.Tunnel, d.Logger)
 	if err := s.tunnel.Register(d.Registerer); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
@@ -84,7 +85,7 @@ func (n *Node) start(ctx context.Context, c Config, d Deps) (err error) {
 	opened := make(chan struct{})
 	s.node, err = raft.Open(ctx, c.Raft, raft.Deps{
 		Cluster: c.Cluster, Store: d.Store, SecondClock: d.SecondClock, Wall: d.Wall, Logger: d.Logger, Registerer: d.Registerer,
-		Applied: s.applied, Restored: s.hub.lose,
+		Applied: s.applied, Restored: s.hub.Lose,
 		Elected: func(term context.Context) {
 			n.terms.Go(func() {
 				<-opened

@@ -13,7 +13,7 @@ import (
 
 	"github.com/isthmusdata/isthmus/control"
 	"github.com/isthmusdata/isthmus/control/controlpb"
-	"github.com/isthmusdata/isthmus/internal/segment"
+	"github.com/isthmusdata/isthmus/control/hub"
 	"github.com/isthmusdata/isthmus/internal/topic"
 )
 
@@ -37,8 +37,10 @@ func (s *service) Watch(stream grpc.BidiStreamingServer[controlpb.WatchRequest, 
 	if err := stream.SendHeader(metadata.Pairs(controlpb.ReadyHeader, "1")); err != nil {
 		return err
 	}
-	w := s.hub.open(s.config.WatchQueue)
-	defer w.close()
+	w := s.hub.Open(s.config.WatchQueue)
+	defer w.Close()
+	s.m.watchStreams.Inc()
+	defer s.m.watchStreams.Dec()
 	err = s.untilOver(stream.Context(), t,
 		func(ctx context.Context) error { return s.receiveWatch(ctx, stream, w, first) },
 		func(ctx context.Context) error { return s.sendWatch(ctx, stream, w, first.GetSession()) })
@@ -54,7 +56,7 @@ func (s *service) watcher(session uint64) (who control.Caller, err error) {
 	return who, err
 }
 
-func (s *service) receiveWatch(ctx context.Context, stream grpc.BidiStreamingServer[controlpb.WatchRequest, controlpb.WatchResponse], w *watch, r *controlpb.WatchRequest) error {
+func (s *service) receiveWatch(ctx context.Context, stream grpc.BidiStreamingServer[controlpb.WatchRequest, controlpb.WatchResponse], w *hub.Watch, r *controlpb.WatchRequest) error {
 	session := r.GetSession()
 	for {
 		for _, p := range r.GetRemove() {
@@ -62,7 +64,7 @@ func (s *service) receiveWatch(ctx context.Context, stream grpc.BidiStreamingSer
 			if err != nil {
 				return err
 			}
-			w.remove(gone)
+			w.Remove(gone)
 		}
 		if err := s.addWatch(ctx, w, session, r.GetAdd()); err != nil {
 			return err
@@ -78,11 +80,11 @@ func (s *service) receiveWatch(ctx context.Context, stream grpc.BidiStreamingSer
 
 // addWatch joins partitions to the watch. After the leadership check, the ends are read and the watch
 // joins under one hold of the state's lock: nothing is applied between the two.
-func (s *service) addWatch(ctx context.Context, w *watch, session uint64, add []*controlpb.Partition) error {
+func (s *service) addWatch(ctx context.Context, w *hub.Watch, session uint64, add []*controlpb.Partition) error {
 	if len(add) == 0 {
 		return nil
 	}
-	if n := w.watching() + len(add); n > s.config.WatchPartitions {
+	if n := w.Watching() + len(add); n > s.config.WatchPartitions {
 		return fmt.Errorf("%w: a watch of %d partitions, it may have %d", errInvalid, n, s.config.WatchPartitions)
 	}
 	partitions := make([]topic.Partition, len(add))
@@ -103,7 +105,7 @@ func (s *service) addWatch(ctx context.Context, w *watch, session uint64, add []
 				return
 			}
 			for _, p := range part {
-				w.add(ends(st, who, p))
+				w.Join(st, who, p)
 			}
 		})
 		if err != nil {
@@ -113,20 +115,7 @@ func (s *service) addWatch(ctx context.Context, w *watch, session uint64, add []
 	return nil
 }
 
-// ends is the first event of a watched partition: removed, if there is none or it is not granted.
-func ends(st *control.State, who control.Caller, p topic.Partition) segment.Event {
-	if d := allow(st, who, control.CallPlan, p); !d.Allowed {
-		return segment.Event{Partition: p, Removed: true}
-	}
-	// At the end there is nothing to plan; the answer is the ends alone.
-	start, end, ok := st.Ends(p)
-	if !ok {
-		return segment.Event{Partition: p, Removed: true}
-	}
-	return segment.Event{Partition: p, LogStart: start, HighWatermark: end}
-}
-
-func (s *service) sendWatch(ctx context.Context, stream grpc.BidiStreamingServer[controlpb.WatchRequest, controlpb.WatchResponse], w *watch, session uint64) error {
+func (s *service) sendWatch(ctx context.Context, stream grpc.BidiStreamingServer[controlpb.WatchRequest, controlpb.WatchResponse], w *hub.Watch, session uint64) error {
 	check := time.NewTicker(s.config.Raft.Limits.Heartbeat) // as often as its session is to be renewed
 	defer check.Stop()
 	for {
@@ -137,8 +126,8 @@ func (s *service) sendWatch(ctx context.Context, stream grpc.BidiStreamingServer
 			if _, err := s.watcher(session); err != nil {
 				return err
 			}
-		case <-w.wake:
-			events, err := w.take(watchPart)
+		case <-w.Wake():
+			events, err := w.Take(watchPart)
 			if err != nil {
 				return err
 			}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/isthmusdata/isthmus/control"
 	"github.com/isthmusdata/isthmus/control/client"
+	"github.com/isthmusdata/isthmus/control/hub/hubtest"
 	"github.com/isthmusdata/isthmus/internal/segment"
 	"github.com/isthmusdata/isthmus/internal/topic"
 )
@@ -36,15 +37,15 @@ func TestWatchJoinsBetweenTwoPlacements(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			var r reader
-			for r.end < commits {
+			var r hubtest.Reader
+			for r.End < commits {
 				events, err := w.Recv()
 				if err != nil {
 					t.Error(err)
 					return
 				}
 				for _, e := range events {
-					r.read(t, e)
+					r.Read(t, e)
 				}
 			}
 		})
@@ -115,9 +116,7 @@ func TestWatchAfterRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the removal arrives", func() bool {
-		b.node.service.hub.mu.Lock()
-		defer b.node.service.hub.mu.Unlock()
-		return len(b.node.service.hub.watches) == 0
+		return b.node.service.hub.Watched() == 0
 	})
 }
 
@@ -188,8 +187,6 @@ func TestSilentWatchEndsWithItsSession(t *testing.T) {
 		t.Errorf("the watch ends with %v", err)
 	}
 	eventually(t, "nothing is watched", func() bool {
-		b.node.service.hub.mu.Lock()
-		defer b.node.service.hub.mu.Unlock()
-		return len(b.node.service.hub.watches) == 0
+		return b.node.service.hub.Watched() == 0
 	})
 }

@@ -53,6 +53,7 @@ var exempt = map[string]string{
 // pure are packages that decide; they may not reach for a clock, a socket or a lock.
 var pure = map[string][]string{
 	"control":             {"net", "os", "math/rand", "math/rand/v2", "crypto/rand", "google.golang.org/grpc"},
+	"control/hub":         {"net", "os", "time", "math/rand", "math/rand/v2", "crypto/rand", "google.golang.org/grpc"},
 	"control/coordinator": {"net", "os", "math/rand", "math/rand/v2", "crypto/rand", "google.golang.org/grpc", "sync"},
 }
 

@@ -1,29 +1,37 @@
-package server
+package hub
 
 import (
+	"errors"
 	"slices"
 	"sync"
 
+	"github.com/isthmusdata/isthmus/control"
 	"github.com/isthmusdata/isthmus/internal/segment"
 	"github.com/isthmusdata/isthmus/internal/topic"
 )
 
-// hub hands events to the watches of their partitions.
+// ErrClosed ends a watch whose stream has ended; ErrReplaced ends all: the state was replaced by a
+// snapshot, and what happened between is not known.
+var (
+	ErrClosed   = errors.New("the watch is closed")
+	ErrReplaced = errors.New("the state was replaced by a snapshot")
+)
+
+// Hub hands events to the watches of their partitions.
 //
-// publish runs while the state is locked for writing, add while it is locked for reading. So a watch
-// joins between two commands: the ends it is told first are those after the one, and the first placement
-// it is sent is that of the other.
-type hub struct {
-	m *metrics
+// Publish runs while the state is locked for writing, Join while it is locked for reading, so that a
+// watch joins between two commands.
+type Hub struct {
+	overrun func()
 
 	mu      sync.Mutex
-	watches map[topic.Partition]map[*watch]struct{}
-	all     map[*watch]struct{}
+	watches map[topic.Partition]map[*Watch]struct{}
+	all     map[*Watch]struct{}
 }
 
-// watch is one stream's queue.
-type watch struct {
-	hub   *hub
+// Watch is one stream's queue.
+type Watch struct {
+	hub   *Hub
 	limit int           // events and locations in queue
 	wake  chan struct{} // holds a token when there is something to take
 
@@ -35,25 +43,25 @@ type watch struct {
 	ended      error                             // why the watch is over
 }
 
-func newHub(m *metrics) *hub {
-	return &hub{m: m, watches: map[topic.Partition]map[*watch]struct{}{}, all: map[*watch]struct{}{}}
+// New returns a hub without watches. overrun is called each time that a watch cannot keep up.
+func New(overrun func()) *Hub {
+	return &Hub{overrun: overrun, watches: map[topic.Partition]map[*Watch]struct{}{}, all: map[*Watch]struct{}{}}
 }
 
-// open returns a watch of nothing yet.
-func (h *hub) open(limit int) *watch {
-	w := &watch{
+// Open returns a watch of nothing yet, whose queue holds limit events and locations.
+func (h *Hub) Open(limit int) *Watch {
+	w := &Watch{
 		hub: h, limit: limit, wake: make(chan struct{}, 1),
 		partitions: map[topic.Partition]struct{}{}, lost: map[topic.Partition]segment.Event{},
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.all[w] = struct{}{}
-	h.m.watchStreams.Inc()
 	return w
 }
 
-// publish hands events on, in order. The state is locked for writing.
-func (h *hub) publish(events []segment.Event) {
+// Publish hands events on, in order. The state is locked for writing.
+func (h *Hub) Publish(events []segment.Event) {
 	if len(events) == 0 {
 		return
 	}
@@ -72,8 +80,27 @@ func (h *hub) publish(events []segment.Event) {
 	}
 }
 
-// add begins with the partition's ends as they are. The state is locked for reading.
-func (w *watch) add(ends segment.Event) {
+// Join begins to watch a partition, with its ends as they are, or says that it is removed when there is
+// none or who may not read it. The state is locked for reading.
+func (w *Watch) Join(st *control.State, who control.Caller, p topic.Partition) {
+	w.add(ends(st, who, p))
+}
+
+func ends(st *control.State, who control.Caller, p topic.Partition) segment.Event {
+	if d := st.Allow(who, control.CallPlan, p); !d.Allowed {
+		return segment.Event{Partition: p, Removed: true}
+	}
+	start, end, ok := st.Ends(p)
+	if !ok {
+		return segment.Event{Partition: p, Removed: true}
+	}
+	return segment.Event{Partition: p, LogStart: start, HighWatermark: end}
+}
+
+// Wake holds a token when there is something to take.
+func (w *Watch) Wake() <-chan struct{} { return w.wake }
+
+func (w *Watch) add(ends segment.Event) {
 	h := w.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -86,20 +113,27 @@ func (w *watch) add(ends segment.Event) {
 	}
 	w.partitions[ends.Partition] = struct{}{}
 	if h.watches[ends.Partition] == nil {
-		h.watches[ends.Partition] = map[*watch]struct{}{}
+		h.watches[ends.Partition] = map[*Watch]struct{}{}
 	}
 	h.watches[ends.Partition][w] = struct{}{}
 }
 
-// watching counts the partitions.
-func (w *watch) watching() int {
+// Watched counts the partitions that are watched by anybody.
+func (h *Hub) Watched() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.watches)
+}
+
+// Watching counts the partitions.
+func (w *Watch) Watching() int {
 	w.hub.mu.Lock()
 	defer w.hub.mu.Unlock()
 	return len(w.partitions)
 }
 
-// remove ends the news of a partition.
-func (w *watch) remove(p topic.Partition) {
+// Remove ends the news of a partition.
+func (w *Watch) Remove(p topic.Partition) {
 	h := w.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -114,7 +148,7 @@ func (w *watch) remove(p topic.Partition) {
 	})
 }
 
-func (w *watch) leave(p topic.Partition) {
+func (w *Watch) leave(p topic.Partition) {
 	delete(w.partitions, p)
 	delete(w.hub.watches[p], w)
 	if len(w.hub.watches[p]) == 0 {
@@ -125,12 +159,12 @@ func (w *watch) leave(p topic.Partition) {
 // push queues an event. A queue that would run over is turned into one reset a partition, which says
 // where the partition ends now; what it had held is not lost to the reader, who plans it. So a watch
 // holds at most limit locations and one event a partition.
-func (w *watch) push(e segment.Event) {
+func (w *Watch) push(e segment.Event) {
 	if w.ended != nil {
 		return
 	}
 	if w.size+weight(e) > w.limit {
-		w.hub.m.watchResets.Inc()
+		w.hub.overrun()
 		for _, q := range w.queue {
 			w.reset(q)
 		}
@@ -144,7 +178,7 @@ func (w *watch) push(e segment.Event) {
 }
 
 // reset folds an event into what is told of its partition first.
-func (w *watch) reset(e segment.Event) {
+func (w *Watch) reset(e segment.Event) {
 	r := w.lost[e.Partition]
 	w.lost[e.Partition] = segment.Event{
 		Partition: e.Partition, Reset: !e.Removed, Removed: e.Removed,
@@ -152,8 +186,8 @@ func (w *watch) reset(e segment.Event) {
 	}
 }
 
-// take returns what is queued, in order, at most some locations of it, or why the watch is over.
-func (w *watch) take(most int) ([]segment.Event, error) {
+// Take returns what is queued, in order, at most some locations of it, or why the watch is over.
+func (w *Watch) Take(most int) ([]segment.Event, error) {
 	w.hub.mu.Lock()
 	defer w.hub.mu.Unlock()
 	if len(w.lost) == 0 && len(w.queue) == 0 {
@@ -181,19 +215,18 @@ func (w *watch) take(most int) ([]segment.Event, error) {
 	return out, nil
 }
 
-// close leaves the hub.
-func (w *watch) close() {
+// Close leaves the hub.
+func (w *Watch) Close() {
 	w.hub.mu.Lock()
 	defer w.hub.mu.Unlock()
 	for p := range w.partitions {
 		w.leave(p)
 	}
 	delete(w.hub.all, w)
-	w.ended = errStopping // its stream may still be adding
-	w.hub.m.watchStreams.Dec()
+	w.ended = ErrClosed // its stream may still be adding
 }
 
-func (w *watch) signal() {
+func (w *Watch) signal() {
 	select {
 	case w.wake <- struct{}{}:
 	default:
@@ -202,13 +235,13 @@ func (w *watch) signal() {
 
 func weight(e segment.Event) int { return 1 + len(e.Locations) }
 
-// lose ends every watch: the state was replaced as a whole, and what happened between is not known.
+// Lose ends every watch with ErrReplaced.
 // The state is locked for writing.
-func (h *hub) lose() {
+func (h *Hub) Lose() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for w := range h.all {
-		w.ended = errReplaced
+		w.ended = ErrReplaced
 		w.signal()
 	}
 }

@@ -1,22 +1,14 @@
-package server
+package hub
 
 import (
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"pgregory.net/rapid"
 
+	"github.com/isthmusdata/isthmus/control/hub/hubtest"
 	"github.com/isthmusdata/isthmus/internal/segment"
 	"github.com/isthmusdata/isthmus/internal/topic"
 )
-
-func testHub(t interface{ Fatal(...any) }) *hub {
-	m, err := newMetrics(prometheus.NewRegistry())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return newHub(m)
-}
 
 func part(i int) topic.Partition { return topic.Partition{Topic: topic.ID{1}, Index: int32(i)} }
 
@@ -29,54 +21,23 @@ func placement(p topic.Partition, base, end topic.Offset) segment.Event {
 	return e
 }
 
-// reader follows one partition as an agent does: what it knows reaches from the last reset to end.
-type reader struct {
-	told  bool
-	end   topic.Offset
-	reset int
-}
-
-// read checks that an event continues what came before it.
-func (r *reader) read(t interface{ Fatalf(string, ...any) }, e segment.Event) {
-	switch {
-	case e.Reset:
-		r.reset++
-		if e.HighWatermark < r.end || len(e.Locations) > 0 {
-			t.Fatalf("reset to %d with %d locations, known was %d", e.HighWatermark, len(e.Locations), r.end)
-		}
-		r.end = e.HighWatermark
-	case !r.told:
-		r.end = e.HighWatermark
-	}
-	r.told = true
-	for _, l := range e.Locations {
-		if l.Base != r.end {
-			t.Fatalf("location from %d, known is up to %d", l.Base, r.end)
-		}
-		r.end = l.End()
-	}
-	if e.HighWatermark != r.end {
-		t.Fatalf("high watermark %d, known is up to %d", e.HighWatermark, r.end)
-	}
-}
-
 // TestWatchLosesNothing interleaves placements with joins, reads, removals and overflows, in any order
 // in which the state's lock lets them happen. Whatever a watch has read then reaches to the end.
 func TestWatchLosesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		h := testHub(t)
+		h := New(func() {})
 		ends := map[int]topic.Offset{}
-		w := h.open(rapid.IntRange(1, 20).Draw(t, "limit"))
-		defer w.close()
-		known := map[int]*reader{}
+		w := h.Open(rapid.IntRange(1, 20).Draw(t, "limit"))
+		defer w.Close()
+		known := map[int]*hubtest.Reader{}
 		drain := func(most int) int {
-			events, err := w.take(most)
+			events, err := w.Take(most)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, e := range events {
 				if r := known[int(e.Partition.Index)]; r != nil {
-					r.read(t, e)
+					r.Read(t, e)
 				}
 			}
 			return len(events)
@@ -86,25 +47,25 @@ func TestWatchLosesNothing(t *testing.T) {
 			switch rapid.IntRange(0, 5).Draw(t, "step") {
 			case 0, 1, 2:
 				n := topic.Offset(rapid.IntRange(1, 4).Draw(t, "records"))
-				h.publish([]segment.Event{placement(part(i), ends[i], ends[i]+n)})
+				h.Publish([]segment.Event{placement(part(i), ends[i], ends[i]+n)})
 				ends[i] += n
 			case 3:
 				if known[i] == nil {
 					w.add(segment.Event{Partition: part(i), HighWatermark: ends[i]})
-					known[i] = &reader{}
+					known[i] = &hubtest.Reader{}
 				}
 			case 4:
 				drain(rapid.IntRange(1, 10).Draw(t, "most"))
 			case 5:
-				w.remove(part(i))
+				w.Remove(part(i))
 				delete(known, i)
 			}
 		}
 		for drain(1000) > 0 {
 		}
 		for i, r := range known {
-			if !r.told || r.end != ends[i] {
-				t.Fatalf("partition %d ends at %d, the watch knows %d (told %v)", i, ends[i], r.end, r.told)
+			if !r.Told || r.End != ends[i] {
+				t.Fatalf("partition %d ends at %d, the watch knows %d (told %v)", i, ends[i], r.End, r.Told)
 			}
 		}
 	})
@@ -112,19 +73,19 @@ func TestWatchLosesNothing(t *testing.T) {
 
 // TestOverflowResets: a watch that is not read holds a bounded queue, and is told the ends once.
 func TestOverflowResets(t *testing.T) {
-	h := testHub(t)
-	w := h.open(10)
+	h := New(func() {})
+	w := h.Open(10)
 	w.add(segment.Event{Partition: part(0)})
 	w.add(segment.Event{Partition: part(1)})
 	for o := range topic.Offset(1000) {
-		h.publish([]segment.Event{placement(part(0), o, o+1)})
+		h.Publish([]segment.Event{placement(part(0), o, o+1)})
 	}
 	if len(w.queue) > 10 {
 		t.Errorf("%d events wait", len(w.queue))
 	}
-	r, resets := reader{}, 0
+	r, resets := hubtest.Reader{}, 0
 	for {
-		events, err := w.take(4096)
+		events, err := w.Take(4096)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -136,33 +97,33 @@ func TestOverflowResets(t *testing.T) {
 				resets++
 			}
 			if e.Partition == part(0) {
-				r.read(t, e)
+				r.Read(t, e)
 			}
 		}
 	}
-	if r.end != 1000 || r.reset != 1 || resets != 2 { // the other partition's first event was queued too
-		t.Errorf("known up to %d after %d resets of %d", r.end, r.reset, resets)
+	if r.End != 1000 || r.Resets != 1 || resets != 2 { // the other partition's first event was queued too
+		t.Errorf("known up to %d after %d resets of %d", r.End, r.Resets, resets)
 	}
 }
 
 func TestRemovedTopicEndsItsWatches(t *testing.T) {
-	h := testHub(t)
-	w := h.open(10)
+	h := New(func() {})
+	w := h.Open(10)
 	w.add(segment.Event{Partition: part(0)})
-	h.publish([]segment.Event{{Partition: part(0), Removed: true}})
-	if w.watching() != 0 || len(h.watches) != 0 {
+	h.Publish([]segment.Event{{Partition: part(0), Removed: true}})
+	if w.Watching() != 0 || len(h.watches) != 0 {
 		t.Error("still watched")
 	}
-	if events, err := w.take(10); err != nil || len(events) != 2 || !events[1].Removed {
+	if events, err := w.Take(10); err != nil || len(events) != 2 || !events[1].Removed {
 		t.Errorf("told %+v %v", events, err)
 	}
 }
 
 func TestClosedWatchLeavesNothing(t *testing.T) {
-	h := testHub(t)
-	w := h.open(10)
+	h := New(func() {})
+	w := h.Open(10)
 	w.add(segment.Event{Partition: part(0)})
-	w.close()
+	w.Close()
 	w.add(segment.Event{Partition: part(1)}) // its stream was still at it
 	if len(h.watches) != 0 || len(h.all) != 0 {
 		t.Errorf("%d partitions, %d watches left", len(h.watches), len(h.all))
@@ -170,11 +131,11 @@ func TestClosedWatchLeavesNothing(t *testing.T) {
 }
 
 func TestReplacedStateEndsWatches(t *testing.T) {
-	h := testHub(t)
-	w := h.open(10)
-	h.lose()
+	h := New(func() {})
+	w := h.Open(10)
+	h.Lose()
 	<-w.wake
-	if _, err := w.take(10); err == nil {
+	if _, err := w.Take(10); err == nil {
 		t.Error("the watch goes on")
 	}
 }
