@@ -33,7 +33,9 @@
 // watch; a question is a plan query on its way.
 //
 // Decisions are pure state machines: planner, sessions, cache, hedger. Goroutines stand at the
-// edge: one a request, one a chunk being read, one a question, two for the watch.
+// edge: one a request, one a chunk being read, one a question, two for the watch. They begin and
+// wait by package sched, so that a simulation runs them too; peer and peer_pool, which hold
+// sockets, do not.
 //
 // Metrics:
 //

@@ -85,8 +85,7 @@ func (f *fetch) look(ctx context.Context) {
 			continue
 		}
 		until := f.until(s, deadline)
-		wait := until - f.h.now()
-		if wait <= 0 || s.urgent {
+		if until <= f.h.now() || s.urgent {
 			f.leave(s.waiter)
 			return
 		}
@@ -94,18 +93,8 @@ func (f *fetch) look(ctx context.Context) {
 			waited = true
 			f.h.metrics.waits.Inc()
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-woken:
-			timer.Stop()
+		if f.h.wait(ctx, until, woken, f.draining, f.h.ctx.Done()) == 0 {
 			continue
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-		case <-f.draining:
-			timer.Stop()
-		case <-f.h.ctx.Done():
-			timer.Stop()
 		}
 		f.leave(s.waiter)
 		f.lookOnce(nil)

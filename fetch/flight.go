@@ -4,18 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"sync"
-	"time"
 
 	"github.com/isthmusdata/isthmus/internal/objstore"
+	"github.com/isthmusdata/isthmus/internal/sched"
 	"github.com/isthmusdata/isthmus/internal/segment"
 )
 
 // fly fills the pieces of a load: from its owner, or, when there is none or it does not answer
 // in time, from the bucket.
 func (r *reader) fly(l *load) {
-	ctx, cancel := context.WithTimeout(r.ctx, r.cfg.ReadTimeout)
+	ctx, cancel := r.sched.Timeout(r.ctx, r.cfg.ReadTimeout)
 	defer cancel()
 	if l.peer != "" && r.flyToPeer(ctx, l) {
 		return
@@ -24,23 +22,27 @@ func (r *reader) fly(l *load) {
 	for i, p := range l.pieces {
 		spans[i], p.peer = p.span, ""
 	}
-	var all sync.WaitGroup
-	for _, run := range coalesce(spans, r.cfg.CoalesceGap) {
-		all.Go(func() {
+	runs := coalesce(spans, r.cfg.CoalesceGap)
+	done := make(chan struct{}, len(runs))
+	for _, run := range runs {
+		r.sched.Go(func() {
 			data, err := r.get(ctx, l, run)
 			for _, p := range l.pieces {
 				if run.holds(p.span) {
 					r.fill(p, data, run.from, err)
 				}
 			}
+			done <- struct{}{}
 		})
 	}
-	all.Wait()
+	for range runs {
+		r.sched.Wait(context.Background(), sched.Never, done)
+	}
 }
 
 // flyToPeer asks the chunk's owner, and reports whether it answered.
 func (r *reader) flyToPeer(ctx context.Context, l *load) bool {
-	start := time.Now()
+	start := r.sched.Now()
 	data, err := r.peers.get(ctx, l)
 	if err != nil {
 		r.metrics.peerReads.WithLabelValues("failed").Inc()
@@ -50,7 +52,7 @@ func (r *reader) flyToPeer(ctx context.Context, l *load) bool {
 		return false
 	}
 	r.metrics.peerReads.WithLabelValues("ok").Inc()
-	r.metrics.peerSeconds.Observe(time.Since(start).Seconds())
+	r.metrics.peerSeconds.Observe((r.sched.Now() - start).Seconds())
 	for i, p := range l.pieces {
 		r.metrics.peerBytes.Add(float64(len(data[i])))
 		r.fill(p, data[i], p.from, nil)
@@ -86,12 +88,10 @@ func (r *reader) get(ctx context.Context, l *load, s span) ([]byte, error) {
 			return nil, fmt.Errorf("read %s at %d+%d: %w", l.key, s.from, s.size(), err)
 		}
 		r.metrics.retries.Inc()
-		select {
-		case <-time.After(backoff/2 + rand.N(backoff)):
-			backoff *= 2
-		case <-ctx.Done():
+		if !sched.Sleep(ctx, r.sched, sched.Jitter(r.sched, backoff)) {
 			return nil, fmt.Errorf("read %s at %d+%d: %w", l.key, s.from, s.size(), err)
 		}
+		backoff *= 2
 	}
 }
 
@@ -132,38 +132,40 @@ type got struct {
 func (r *reader) hedged(ctx context.Context, store Getter, l *load, s span) ([]byte, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	outcomes := make(chan got, 2)
+	outcomes, came := make(chan got, 2), make(chan struct{}, 2)
 	ask := func() {
+		defer r.flights.Done()
 		data, err := r.once(ctx, store, l, s)
 		outcomes <- got{data, err}
+		came <- struct{}{}
 	}
 	r.mu.Lock()
 	delay, may := r.hedge.begin(s.size())
 	r.mu.Unlock()
-	var late <-chan time.Time
+	late := sched.Never
 	if may {
-		t := time.NewTimer(delay)
-		defer t.Stop()
-		late = t.C
+		late = r.sched.Now() + delay
 	}
-	r.flights.Go(ask)
+	r.flights.Add(1)
+	r.sched.Go(ask)
 	for running := 1; ; {
-		select {
-		case o := <-outcomes:
+		switch r.sched.Wait(ctx, late, came) {
+		case 0:
 			running--
-			if o.err == nil || running == 0 {
+			if o := <-outcomes; o.err == nil || running == 0 {
 				return o.data, o.err
 			}
-		case <-ctx.Done():
+		case sched.Over:
 			return nil, ctx.Err()
-		case <-late:
-			late = nil
+		case sched.Late:
+			late = sched.Never
 			r.mu.Lock()
 			may = r.hedge.spend()
 			r.mu.Unlock()
 			if may {
 				r.metrics.hedges.Inc()
-				r.flights.Go(ask)
+				r.flights.Add(1)
+				r.sched.Go(ask)
 				running++
 			}
 		}
@@ -172,15 +174,13 @@ func (r *reader) hedged(ctx context.Context, store Getter, l *load, s span) ([]b
 
 // once makes one GET when its class has a slot free.
 func (r *reader) once(ctx context.Context, store Getter, l *load, s span) ([]byte, error) {
-	select {
-	case r.slots[l.class] <- struct{}{}:
-		defer func() { <-r.slots[l.class] }()
-	case <-ctx.Done():
+	if r.sched.Wait(ctx, sched.Never, r.slots[l.class]) != 0 {
 		return nil, fmt.Errorf("wait for a free read: %w", ctx.Err())
 	}
-	start := time.Now()
+	defer func() { r.slots[l.class] <- struct{}{} }()
+	start := r.sched.Now()
 	data, err := store.GetRange(ctx, l.key, s.from, s.size())
-	took := time.Since(start)
+	took := r.sched.Now() - start
 	r.metrics.gets.WithLabelValues(l.class.String()).Inc()
 	if err != nil {
 		return nil, err

@@ -3,9 +3,9 @@ package fetch
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"time"
 
+	"github.com/isthmusdata/isthmus/internal/sched"
 	"github.com/isthmusdata/isthmus/internal/segment"
 )
 
@@ -20,42 +20,33 @@ var errRestarted = errors.New("watch stream restarted")
 // Run follows the watch until ctx ends, opening the stream anew whenever it breaks. Meanwhile
 // waiting fetches learn nothing new by it, and every fetch at the end asks for the end.
 func (h *Handler) Run(ctx context.Context) error {
-	go h.sweep(ctx)
+	h.sched.Go(func() { h.sweep(ctx) })
 	backoff := followBackoff
 	for {
-		began := time.Now()
+		began := h.now()
 		err := h.follow(ctx)
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // a stream that we end ourselves has not failed
 		}
 		h.metrics.watchRestart.Inc()
-		if time.Since(began) > followBackoffTop || errors.Is(err, errRestarted) {
+		if h.now()-began > followBackoffTop || errors.Is(err, errRestarted) {
 			backoff = followBackoff
 		}
 		h.rate.Warn("watch", "watch stream ended, opening another", "error", err)
-		select {
-		case <-time.After(backoff/2 + rand.N(backoff)):
-			backoff = min(2*backoff, followBackoffTop)
-		case <-ctx.Done():
+		if !sched.Sleep(ctx, h.sched, sched.Jitter(h.sched, backoff)) {
 			return nil
 		}
+		backoff = min(2*backoff, followBackoffTop)
 	}
 }
 
 // sweep stops watching partitions that nobody fetches any more.
 func (h *Handler) sweep(ctx context.Context) {
-	tick := time.NewTicker(max(h.cfg.WatchIdle/4, time.Second))
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			h.mu.Lock()
-			h.planner.idle(h.now())
-			h.ask()
-			h.mu.Unlock()
-		case <-ctx.Done():
-			return
-		}
+	for sched.Sleep(ctx, h.sched, max(h.cfg.WatchIdle/4, time.Second)) {
+		h.mu.Lock()
+		h.planner.idle(h.now())
+		h.ask()
+		h.mu.Unlock()
 	}
 }
 
@@ -73,13 +64,13 @@ func (h *Handler) follow(ctx context.Context) error {
 	h.signal(h.changed)
 	h.mu.Unlock()
 	told := make(chan struct{})
-	go func() {
+	h.sched.Go(func() {
 		defer close(told)
 		h.tell(ctx, cancel, w)
-	}()
+	})
 	err = h.hear(w, generation)
 	cancel(err)
-	<-told
+	h.take(told)
 	h.mu.Lock()
 	h.planner.severed()
 	h.mu.Unlock()
@@ -119,12 +110,12 @@ func (h *Handler) news(events []segment.Event, generation uint64) bool {
 // tell tells the stream what to watch, as that changes.
 func (h *Handler) tell(ctx context.Context, cancel context.CancelCauseFunc, w Watch) {
 	for {
-		select {
-		case <-h.changed:
-		case <-h.restarts:
+		switch h.sched.Wait(ctx, sched.Never, h.changed, h.restarts) {
+		case 0:
+		case 1:
 			cancel(errRestarted)
 			return
-		case <-ctx.Done():
+		default:
 			return
 		}
 		h.mu.Lock()

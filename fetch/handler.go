@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/isthmusdata/isthmus/internal/sched"
 	"github.com/isthmusdata/isthmus/internal/segment"
 	"github.com/isthmusdata/isthmus/internal/wire"
 )
@@ -36,7 +36,11 @@ type Deps struct {
 	// Owners is the ring of the own group and zone; nil: this agent is alone.
 	Owners Owners
 	// PeerTLS protects the conversation between agents, both ways; nil: plain.
-	PeerTLS  *tls.Config
+	PeerTLS *tls.Config
+	// Peers carries questions to other agents; nil: over TCP.
+	Peers PeerTransport
+	// Sched is what the handler waits by and runs in; nil: the machine's.
+	Sched    sched.Sched
 	Log      *slog.Logger          // nil: nothing is logged
 	Registry prometheus.Registerer // nil: metrics are not registered
 }
@@ -59,7 +63,8 @@ type Handler struct {
 	deps    Deps
 	metrics *metrics
 	reader  *reader
-	start   time.Time
+	sched   sched.Sched
+	start   time.Duration
 	scratch *sync.Pool
 	rate    *wire.RateLog
 
@@ -69,7 +74,7 @@ type Handler struct {
 	restarts chan struct{} // ends the running watch stream
 	changed  chan struct{} // the watch has to be told of partitions
 
-	inflating chan struct{} // batches that may be inflated at once
+	inflating chan struct{} // a token for each batch that may be inflated now
 
 	mu          sync.Mutex // guards what follows
 	planner     *planner
@@ -87,9 +92,12 @@ func New(cfg Config, deps Deps) (*Handler, error) {
 	if deps.Log == nil {
 		deps.Log = slog.New(slog.DiscardHandler)
 	}
-	h := &Handler{cfg: cfg, deps: deps, metrics: newMetrics(), start: time.Now(), scratch: newScratchPool(),
+	if deps.Sched == nil {
+		deps.Sched = sched.Machine()
+	}
+	h := &Handler{cfg: cfg, deps: deps, metrics: newMetrics(), sched: deps.Sched, start: deps.Sched.Now(), scratch: newScratchPool(),
 		rate: wire.NewRateLog(deps.Log, time.Minute), restarts: make(chan struct{}, 1), changed: make(chan struct{}, 1),
-		inflating: make(chan struct{}, inflateAtOnce), incarnation: deps.Incarnation()}
+		inflating: tokens(inflateAtOnce), incarnation: deps.Incarnation()}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.planner = newPlanner(&h.cfg)
 	h.sessions = newSessions(&h.cfg)
@@ -122,7 +130,7 @@ func (h *Handler) Close() {
 }
 
 // now is the time since the handler was made: what the pure parts count in.
-func (h *Handler) now() time.Duration { return time.Since(h.start) }
+func (h *Handler) now() time.Duration { return h.sched.Now() - h.start }
 
 // Serve reads the session part of the request, in the order in which requests came, and answers
 // from a goroutine of the request's own.
@@ -142,7 +150,7 @@ func (h *Handler) Serve(ctx context.Context, r *wire.Request, reply func(wire.Re
 	h.mu.Lock()
 	h.renew()
 	var code int16
-	f.session, f.incremental, code = h.sessions.begin(f.start, principal, req, rand.Int32)
+	f.session, f.incremental, code = h.sessions.begin(f.start, principal, req, func() int32 { return int32(h.sched.Rand() >> 33) })
 	switch {
 	case code != 0:
 	case f.session != nil:
@@ -159,7 +167,7 @@ func (h *Handler) Serve(ctx context.Context, r *wire.Request, reply func(wire.Re
 		reply(wire.Reply{Gathered: resp.encode()})
 		return
 	}
-	go func() { reply(f.serve(ctx)) }()
+	h.sched.Go(func() { reply(f.serve(ctx)) })
 }
 
 // remote is the client's host, for the log.
@@ -188,6 +196,25 @@ func (h *Handler) signal(c chan struct{}) {
 	}
 }
 
+// tokens returns a channel that gives n tokens, each of which is put back when it is no longer used.
+func tokens(n int) chan struct{} {
+	c := make(chan struct{}, n)
+	for range n {
+		c <- struct{}{}
+	}
+	return c
+}
+
+// take takes a token that is put back in any case.
+func (h *Handler) take(tokens <-chan struct{}) {
+	h.sched.Wait(context.Background(), sched.Never, tokens)
+}
+
+// wait waits as Wait of the handler's Sched does, in time since the handler was made.
+func (h *Handler) wait(ctx context.Context, until time.Duration, from ...<-chan struct{}) int {
+	return h.sched.Wait(ctx, h.start+until, from...)
+}
+
 // ask sends the questions that the planner has raised, and tells the watch what is new. The
 // lock is held.
 func (h *Handler) ask() {
@@ -199,7 +226,11 @@ func (h *Handler) ask() {
 		n := min(len(questions), questionsPerCall)
 		batch := questions[:n]
 		generation := h.generation
-		h.asks.Go(func() { h.plan(batch, generation) })
+		h.asks.Add(1)
+		h.sched.Go(func() {
+			defer h.asks.Done()
+			h.plan(batch, generation)
+		})
 		questions = questions[n:]
 	}
 }
@@ -209,7 +240,7 @@ const questionsPerCall = 256
 
 // plan asks the control plane and hands the answers to the planner, which wakes who waits.
 func (h *Handler) plan(questions []question, generation uint64) {
-	ctx, cancel := context.WithTimeout(h.ctx, h.cfg.PlanTimeout)
+	ctx, cancel := h.sched.Timeout(h.ctx, h.cfg.PlanTimeout)
 	defer cancel()
 	queries := make([]segment.PlanQuery, len(questions))
 	for i := range questions {

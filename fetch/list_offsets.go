@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/isthmusdata/isthmus/internal/record"
+	"github.com/isthmusdata/isthmus/internal/sched"
 	"github.com/isthmusdata/isthmus/internal/segment"
 	"github.com/isthmusdata/isthmus/internal/topic"
 )
@@ -16,7 +17,7 @@ const mostInflated = 64 << 20
 // exact answer to ListOffsets by time, of which the control plane knows the location only. The
 // offset is topic.NoOffset when there is none.
 func (h *Handler) Refine(ctx context.Context, in segment.Location, ts int64) (topic.Offset, int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, h.cfg.ReadTimeout)
+	ctx, cancel := h.sched.Timeout(ctx, h.cfg.ReadTimeout)
 	defer cancel()
 	n := &need{loc: in, class: coldClass}
 	h.reader.acquire(ctx, []*need{n}, true, true)
@@ -51,12 +52,10 @@ func (h *Handler) firstAt(ctx context.Context, b record.Batch, ts int64) (delta 
 	if b.LogAppendTime() {
 		return 0, b.MaxTimestamp(), true, nil
 	}
-	select {
-	case h.inflating <- struct{}{}:
-		defer func() { <-h.inflating }()
-	case <-ctx.Done():
+	if h.sched.Wait(ctx, sched.Never, h.inflating) != 0 {
 		return 0, 0, false, ctx.Err()
 	}
+	defer func() { h.inflating <- struct{}{} }()
 	for r, err := range record.Records(b, mostInflated) {
 		if err != nil {
 			return 0, 0, false, err

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -137,19 +138,34 @@ func (s *PeerServer) converse(conn net.Conn) {
 
 // answer sends the ranges asked for, or why not. The error is the connection's.
 func (s *PeerServer) answer(conn net.Conn, q *peerRequest) error {
-	ctx, cancel := context.WithTimeout(s.ctx, min(max(q.wait, time.Millisecond), s.cfg.ReadTimeout))
+	return s.reader.answerPeer(s.ctx, q, conn, func() { _ = conn.SetDeadline(time.Now().Add(peerWrite)) }) // as above
+}
+
+// AnswerPeer answers one request of another agent as the PeerServer does, over a connection
+// that is somebody else's. The error is the connection's.
+func (h *Handler) AnswerPeer(ctx context.Context, conn io.ReadWriter) error {
+	q, err := readPeerRequest(conn)
+	if err != nil {
+		return err
+	}
+	return h.reader.answerPeer(ctx, &q, conn, func() {})
+}
+
+// answerPeer writes the ranges asked for, or why not. begun is called before that.
+func (r *reader) answerPeer(ctx context.Context, q *peerRequest, w io.Writer, begun func()) error {
+	ctx, cancel := r.sched.Timeout(ctx, min(max(q.wait, time.Millisecond), r.cfg.ReadTimeout))
 	defer cancel()
 	needs := make([]*need, len(q.spans))
 	for i, sp := range q.spans {
 		needs[i] = &need{loc: locationOf(q.object, q.size, sp), class: q.class, raw: true}
 	}
-	s.reader.acquire(ctx, needs, false, true)
-	defer s.reader.release(needs...)
+	r.acquire(ctx, needs, false, true)
+	defer r.release(needs...)
 	bufs := net.Buffers{nil}
 	total := int64(0)
 	var failed error
 	for _, n := range needs {
-		data, err := s.reader.await(ctx, n)
+		data, err := r.await(ctx, n)
 		if err != nil {
 			failed = err
 			break
@@ -157,27 +173,27 @@ func (s *PeerServer) answer(conn net.Conn, q *peerRequest) error {
 		bufs = append(bufs, data)
 		total += int64(len(data))
 	}
-	_ = conn.SetDeadline(time.Now().Add(peerWrite)) // as above
+	begun()
 	if failed != nil {
-		s.reader.metrics.peerServed.WithLabelValues("failed").Inc()
+		r.metrics.peerServed.WithLabelValues("failed").Inc()
 		status := peerFailed
 		if errors.Is(failed, objstore.ErrNotFound) {
 			status = peerNotFound
 		}
-		return refusePeer(conn, status, failed)
+		return refusePeer(w, status, failed)
 	}
 	bufs[0] = appendPeerHead(make([]byte, 0, peerAnswerHead), peerOK, total)
-	n, err := bufs.WriteTo(conn)
-	s.reader.metrics.peerSent.Add(float64(n))
+	n, err := bufs.WriteTo(w)
+	r.metrics.peerSent.Add(float64(n))
 	if err == nil {
-		s.reader.metrics.peerServed.WithLabelValues("ok").Inc()
+		r.metrics.peerServed.WithLabelValues("ok").Inc()
 	}
 	return err
 }
 
-func refusePeer(conn net.Conn, status uint8, why error) error {
+func refusePeer(w io.Writer, status uint8, why error) error {
 	text := why.Error()
 	text = text[:min(len(text), peerMaxText)]
-	_, err := conn.Write(append(appendPeerHead(nil, status, int64(len(text))), text...))
+	_, err := w.Write(append(appendPeerHead(nil, status, int64(len(text))), text...))
 	return err
 }

@@ -164,9 +164,9 @@ func appendPeerHead(dst []byte, status uint8, length int64) []byte {
 	return binary.BigEndian.AppendUint32(dst, uint32(length))
 }
 
-// readPeerAnswer reads the answer to a request for so many bytes. begun is called once the
+// ReadPeerAnswer reads the answer to a request for so many bytes. begun is called once the
 // head is there.
-func readPeerAnswer(r io.Reader, want int64, begun func()) ([]byte, error) {
+func ReadPeerAnswer(r io.Reader, want int64, begun func()) ([]byte, error) {
 	var head [peerAnswerHead]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return nil, err

@@ -133,7 +133,7 @@ func TestPeerRefuses(t *testing.T) {
 	addr := servePeers(t, h)
 	key := w.produce(frame{w.partition("events", 0), []record.Batch{batchOf(1, 3, 1000)}})
 	good := w.logs[w.partition("events", 0)].locations[0]
-	c := newPeerClient(&h.cfg, nil)
+	c := newPeerClient(&h.cfg, &h.deps)
 	defer c.close()
 	ask := func(o segment.Object, size int64, s span) ([][]byte, error) {
 		return c.get(t.Context(), &load{object: o, size: size, peer: addr, pieces: []*piece{{span: s}}})
@@ -168,7 +168,7 @@ func TestPeerRefuses(t *testing.T) {
 	if _, err := conn.Write([]byte{0xff, 0xff, 0xff, 0xff}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := readPeerAnswer(conn, 1, func() {}); err == nil {
+	if _, err := ReadPeerAnswer(conn, 1, func() {}); err == nil {
 		t.Error("an oversized request is answered")
 	}
 }
@@ -236,7 +236,7 @@ func FuzzPeerAnswer(f *testing.F) {
 		if want < 0 || want > 1<<16 {
 			return
 		}
-		got, err := readPeerAnswer(bytes.NewReader(b), want, func() {})
+		got, err := ReadPeerAnswer(bytes.NewReader(b), want, func() {})
 		if err == nil && int64(len(got)) != want {
 			t.Fatalf("%d bytes, asked for %d", len(got), want)
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strconv"
-	"time"
 
 	"github.com/isthmusdata/isthmus/internal/objstore"
 	"github.com/isthmusdata/isthmus/internal/segment"
@@ -13,7 +12,7 @@ import (
 
 // read gets the bytes of what is ready, and cuts them to the batches that are answered.
 func (f *fetch) read(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, f.h.cfg.ReadTimeout+f.h.cfg.PeerTimeout)
+	ctx, cancel := f.h.sched.Timeout(ctx, f.h.cfg.ReadTimeout+f.h.cfg.PeerTimeout)
 	defer cancel()
 	f.want()
 	f.h.reader.acquire(ctx, f.needs, true, true)
@@ -179,11 +178,8 @@ func (f *fetch) replan(ctx context.Context, p *part, left int64, due bool) error
 		if p.view.verdict != asking {
 			break
 		}
-		select {
-		case <-woken:
+		if f.h.wait(ctx, deadline, woken) == 0 {
 			continue
-		case <-time.After(deadline - f.h.now()):
-		case <-ctx.Done():
 		}
 		f.leave(w)
 		return errors.New("plan again after an object was gone: control plane did not answer in time")

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
 	"github.com/isthmusdata/isthmus/internal/record"
+	"github.com/isthmusdata/isthmus/internal/sched"
 	"github.com/isthmusdata/isthmus/internal/segment"
 	"github.com/isthmusdata/isthmus/internal/topic"
 )
@@ -37,9 +38,10 @@ type reader struct {
 	peers   *peerClient
 	log     *slog.Logger
 	metrics *metrics
+	sched   sched.Sched
 	ctx     context.Context // ends flights
 	flights sync.WaitGroup
-	slots   [classes]chan struct{} // GETs that may run
+	slots   [classes]chan struct{} // a token for each GET that may run now
 
 	mu    sync.Mutex
 	cache *cache
@@ -78,11 +80,10 @@ func newReader(ctx context.Context, cfg *Config, d *Deps, m *metrics) (*reader, 
 	if err != nil {
 		return nil, fmt.Errorf("make list of read chunks: %w", err)
 	}
-	r := &reader{cfg: cfg, cluster: d.Cluster, stores: d.Stores, owners: d.Owners, log: d.Log, metrics: m, ctx: ctx,
-		peers: newPeerClient(cfg, d.PeerTLS), cache: newCache(cfg), freed: make(chan struct{}), seen: seen,
+	r := &reader{cfg: cfg, cluster: d.Cluster, stores: d.Stores, owners: d.Owners, log: d.Log, metrics: m, sched: d.Sched, ctx: ctx,
+		peers: newPeerClient(cfg, d), cache: newCache(cfg), freed: make(chan struct{}), seen: seen,
 		hedge: hedger{budget: cfg.HedgeBudget, floor: cfg.HedgeFloor}}
-	r.slots[tailClass] = make(chan struct{}, cfg.TailReads)
-	r.slots[coldClass] = make(chan struct{}, cfg.ColdReads)
+	r.slots[tailClass], r.slots[coldClass] = tokens(cfg.TailReads), tokens(cfg.ColdReads)
 	return r, nil
 }
 
@@ -98,10 +99,10 @@ func (r *reader) acquire(ctx context.Context, needs []*need, forward, block bool
 		full, freed := r.begin(needs, loads)
 		for _, l := range loads {
 			if len(l.pieces) > 0 {
-				go func() {
+				r.sched.Go(func() {
 					defer r.flights.Done()
 					r.fly(l)
-				}()
+				})
 			}
 		}
 		if !full {
@@ -112,9 +113,7 @@ func (r *reader) acquire(ctx context.Context, needs []*need, forward, block bool
 			return
 		}
 		r.metrics.roomWaits.Inc()
-		select {
-		case <-freed:
-		case <-ctx.Done():
+		if r.sched.Wait(ctx, sched.Never, freed) != 0 {
 			fail(needs, errNoRoom)
 			return
 		}
@@ -265,9 +264,7 @@ func (r *reader) spans(l *load) []span {
 // once more, from the bucket.
 func (r *reader) await(ctx context.Context, n *need) ([]byte, error) {
 	for n.err == nil {
-		select {
-		case <-n.piece.filled:
-		case <-ctx.Done():
+		if r.sched.Wait(ctx, sched.Never, n.piece.filled) != 0 {
 			return nil, ctx.Err()
 		}
 		data, err := r.verified(n)

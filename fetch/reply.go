@@ -2,7 +2,6 @@ package fetch
 
 import (
 	"context"
-	"time"
 
 	"github.com/isthmusdata/isthmus/internal/wire"
 )
@@ -19,17 +18,8 @@ func (f *fetch) hold(ctx context.Context) {
 		}
 		held = held || o.code != 0
 	}
-	wait := f.start + min(f.maxWait(), errorHold) - f.h.now()
-	if !held || wait <= 0 {
-		return
-	}
-	t := time.NewTimer(wait)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	case <-f.draining:
-	case <-f.h.ctx.Done():
+	if until := f.start + min(f.maxWait(), errorHold); held && until > f.h.now() {
+		f.h.wait(ctx, until, f.draining, f.h.ctx.Done())
 	}
 }
 

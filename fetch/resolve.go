@@ -5,8 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/isthmusdata/isthmus/internal/topic"
 )
 
@@ -25,7 +23,7 @@ const (
 
 // resolve finds the topics that the client names.
 func (f *fetch) resolve(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, f.h.cfg.PlanTimeout)
+	ctx, cancel := f.h.sched.Timeout(ctx, f.h.cfg.PlanTimeout)
 	defer cancel()
 	at := map[ref]int{}
 	var refs []ref
@@ -37,24 +35,33 @@ func (f *fetch) resolve(ctx context.Context) {
 		}
 	}
 	found := make([]named, len(refs))
-	start := time.Now()
-	var group errgroup.Group
-	group.SetLimit(lookupsAtOnce)
-	for i, r := range refs {
-		if time.Since(start) < lookupPatience {
-			found[i].topic, found[i].err = f.lookup(ctx, r)
-			continue
-		}
-		group.Go(func() error {
-			found[i].topic, found[i].err = f.lookup(ctx, r)
-			return nil // it is the partition's
-		})
+	start, n := f.h.now(), 0
+	for ; n < len(refs) && f.h.now()-start < lookupPatience; n++ {
+		found[n].topic, found[n].err = f.lookup(ctx, refs[n])
 	}
-	_ = group.Wait() // as said, there is no error
+	f.lookupAll(ctx, refs[n:], found[n:])
 	for i := range f.parts {
 		p := &f.parts[i]
 		n := &found[at[p.topicRef()]]
 		f.settle(p, n.topic, n.err)
+	}
+}
+
+// lookupAll looks names up beside each other.
+func (f *fetch) lookupAll(ctx context.Context, refs []ref, found []named) {
+	if len(refs) == 0 {
+		return
+	}
+	free := tokens(lookupsAtOnce)
+	for i, r := range refs {
+		f.h.take(free)
+		f.h.sched.Go(func() {
+			found[i].topic, found[i].err = f.lookup(ctx, r)
+			free <- struct{}{}
+		})
+	}
+	for range lookupsAtOnce {
+		f.h.take(free)
 	}
 }
 
@@ -124,7 +131,7 @@ func (f *fetch) renamed(ctx context.Context, refused []int) bool {
 		p.again = true
 		before := p.partition
 		f.h.deps.Topics.Forget(p.name)
-		ctx, cancel := context.WithTimeout(ctx, f.h.cfg.PlanTimeout)
+		ctx, cancel := f.h.sched.Timeout(ctx, f.h.cfg.PlanTimeout)
 		t, err := f.h.deps.Topics.Lookup(ctx, p.name)
 		cancel()
 		f.settle(p, t, err)
