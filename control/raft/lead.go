@@ -11,6 +11,7 @@ import (
 
 	"github.com/isthmusdata/isthmus/control"
 	"github.com/isthmusdata/isthmus/control/controlpb"
+	"github.com/isthmusdata/isthmus/control/statetime"
 )
 
 // run starts the node's goroutines; they end with Close or fail.
@@ -123,12 +124,12 @@ func (n *Node) judgeClock(ctx context.Context) (frozen bool) {
 	var last int64
 	n.machine.read(func(s *control.State) { last = s.Time() })
 	wall := n.deps.Wall().UnixMilli()
-	start, frozen, why := judge(last, wall, n.config.ClockJump, func() (time.Time, error) {
+	start, frozen, why := statetime.Judge(last, wall, n.config.ClockJump, func() (time.Time, error) {
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
 		return n.deps.SecondClock(ctx)
 	})
-	n.clock.set(start)
+	n.clock.Set(start)
 	if frozen {
 		n.log.Error("the clock is not trusted: nothing expires until it is confirmed (isthmus control confirm-clock)",
 			"clock", time.UnixMilli(wall).UTC().Format(time.RFC3339),
@@ -140,7 +141,7 @@ func (n *Node) judgeClock(ctx context.Context) (frozen bool) {
 // elect proposes the first command of the term, past the proposer, which is closed as yet.
 func (n *Node) elect(term uint64, frozen bool) error {
 	entry, err := proto.Marshal(&controlpb.Entry{Term: term, Commands: []*controlpb.Command{{
-		Time: n.clock.now(),
+		Time: n.clock.Now(),
 		Op:   &controlpb.Command_Elect{Elect: &controlpb.ElectCommand{Term: term, Frozen: frozen, Limits: n.config.Limits.Proto()}},
 	}}})
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/isthmusdata/isthmus/control"
 	"github.com/isthmusdata/isthmus/control/controlpb"
+	"github.com/isthmusdata/isthmus/control/statetime"
 )
 
 // Deps are what a node asks of its surroundings.
@@ -49,7 +50,7 @@ type Node struct {
 	claim    *claim
 	store    *boltdb.BoltStore
 	machine  *machine
-	clock    *clock
+	clock    *statetime.Clock
 	proposer *proposer
 	confirm  *confirmer
 	raft     *hraft.Raft
@@ -106,7 +107,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if err = n.bootstrap(ctx); err != nil {
 		return err
 	}
-	n.clock = &clock{mono: func() time.Duration { return time.Since(n.born) }, wall: n.deps.Wall}
+	n.clock = statetime.New(func() time.Duration { return time.Since(n.born) }, n.deps.Wall)
 	n.proposer = newProposer(n.config, n.clock, n.m, func(entry []byte) hraft.ApplyFuture { return n.raft.Apply(entry, 0) }, n.await)
 	n.confirm = &confirmer{verify: n.verify}
 	if err = n.start(); err != nil {
@@ -157,7 +158,7 @@ func (n *Node) View(ctx context.Context, read func(*control.State)) error {
 func (n *Node) Peek(read func(*control.State)) { n.machine.read(read) }
 
 // Now is the leader's state time, Unix milliseconds.
-func (n *Node) Now() int64 { return n.clock.now() }
+func (n *Node) Now() int64 { return n.clock.Now() }
 
 // Led is how long this node has led on its monotonic clock; sessions and group members live by it.
 func (n *Node) Led() (time.Duration, bool) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/isthmusdata/isthmus/control"
 	"github.com/isthmusdata/isthmus/control/controlpb"
+	"github.com/isthmusdata/isthmus/control/statetime"
 )
 
 // Pending is a proposal on its way. Its commands are applied together, next to each other.
@@ -53,7 +54,7 @@ const (
 // a busy log writes few and large entries and an idle one answers at once.
 type proposer struct {
 	entryBytes, queueBytes int
-	clock                  *clock
+	clock                  *statetime.Clock
 	m                      *metrics
 	inFlight               chan struct{} // one token an entry
 	submit                 func(data []byte) hraft.ApplyFuture
@@ -74,7 +75,7 @@ type flight struct {
 	proposals []*Pending
 }
 
-func newProposer(c Config, clock *clock, m *metrics, submit func([]byte) hraft.ApplyFuture, await func(hraft.Future) error) *proposer {
+func newProposer(c Config, clock *statetime.Clock, m *metrics, submit func([]byte) hraft.ApplyFuture, await func(hraft.Future) error) *proposer {
 	return &proposer{
 		entryBytes: c.EntryBytes, queueBytes: c.QueueBytes, clock: clock, m: m, submit: submit, await: await,
 		inFlight: make(chan struct{}, c.InFlight), landed: make(chan flight, c.InFlight), wake: make(chan struct{}, 1),
@@ -201,9 +202,9 @@ func (p *proposer) propose(batch []*Pending, term uint64) hraft.ApplyFuture {
 	entry := protowire.AppendTag(make([]byte, 0, size), entryTerm, protowire.VarintType)
 	entry = protowire.AppendVarint(entry, term)
 	for _, b := range batch {
-		now := p.clock.now()
+		now := p.clock.Now()
 		if b.confirms {
-			now = p.clock.confirm()
+			now = p.clock.Confirm()
 		}
 		for _, c := range b.commands {
 			entry = appendCommand(entry, now, c)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/isthmusdata/isthmus/control"
 	"github.com/isthmusdata/isthmus/control/controlpb"
+	"github.com/isthmusdata/isthmus/control/statetime"
 	"github.com/isthmusdata/isthmus/internal/objstore/memstore"
 )
 
@@ -201,7 +202,7 @@ func TestQueueIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := newProposer(c, &clock{mono: func() time.Duration { return 0 }}, m, nil, nil)
+	p := newProposer(c, statetime.New(func() time.Duration { return 0 }, nil), m, nil, nil)
 	if _, err := p.enqueue([]*controlpb.Command{createShare("a")}); !errors.Is(err, ErrNotLeader) {
 		t.Fatalf("before an election: %v", err)
 	}
