@@ -7,12 +7,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -111,16 +113,27 @@ func (p *process) showLog() {
 	p.t.Logf("%s %s:\n%s", p.name, strings.Join(p.args, " "), text)
 }
 
-// freeAddress finds a loopback address that nothing listens on.
+// freeAddress finds a loopback address that nothing listens on, another one with every call. Its port is not one
+// that the system hands out, for then the process that is told it could lose it to a connection.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+nextPort.Add(1)%20_000))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
+
+// nextPort begins where this process alone is likely to be, for others may run the same tests beside it.
+var nextPort = func() *atomic.Int64 {
+	var n atomic.Int64
+	n.Store(rand.Int64N(20_000))
+	return &n
+}()
 
 // eventually waits for check to succeed.
 func eventually(t *testing.T, what string, check func() error) {
