@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 scripts/apt.sh rsyslog rsyslog-kafka kcat chromium
-for client in java java-2.8; do scripts/clients/$client.sh; done
+for client in java java-2.8 flink spark otel; do scripts/clients/$client.sh; done
 scripts/ceph.sh up
 trap 'scripts/ceph.sh down' EXIT
 eval "$(scripts/ceph.sh env)"

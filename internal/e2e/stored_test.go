@@ -114,7 +114,9 @@ func (c *cluster) committed(t *testing.T, group, topic string) int64 {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	offsets, err := kadm.NewClient(c.admin(t)).FetchOffsets(ctx, group)
+	client := c.admin(t)
+	defer client.Close()
+	offsets, err := kadm.NewClient(client).FetchOffsets(ctx, group)
 	if err == nil {
 		err = offsets.Error()
 	}

@@ -1,0 +1,306 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// tally is what an engine says of one user.
+type tally struct {
+	Window string `json:"w"`
+	User   string `json:"u"`
+	Count  int    `json:"c"`
+	Sum    int    `json:"s"`
+}
+
+// TestFlinkSQL reads the fetch-only group from the earliest offset with a SQL job, counts in windows of event
+// time, and writes through the produce-only group: every window's count and sum are those of what was sent.
+func TestFlinkSQL(t *testing.T) {
+	flink := openDriver(t, "flink")
+	c := startCluster(t, "file://"+filepath.Join(t.TempDir(), "bucket"))
+	c.isthmus("topic", "create", "events", "--partitions", "4")
+	c.isthmus("topic", "create", "counts", "--partitions", "1")
+
+	const records, users = 2000, 5
+	began := time.Now().Truncate(time.Second).Add(-10 * time.Second)
+	want := make(map[string]tally)
+	var sent []*kgo.Record
+	for i := range records {
+		at, user := began.Add(time.Duration(i)*2500*time.Microsecond), fmt.Sprintf("p%d", i%users)
+		sent = append(sent, &kgo.Record{Topic: "events", Timestamp: at, Value: fmt.Appendf(nil, `{"u":%q,"n":%d}`, user, i)})
+		window := at.UTC().Format(time.DateTime)
+		old := want[window+user]
+		want[window+user] = tally{window, user, old.Count + 1, old.Sum + i}
+	}
+	write(t, c.prod, sent...)
+
+	flink.job(t, "WindowCount", brokers(c.analytics), brokers(c.prod)).ends()
+
+	got := make(map[string]tally)
+	for _, record := range readAll(t, c.analytics, "counts") {
+		var one tally
+		if err := json.Unmarshal(record.Value, &one); err != nil {
+			t.Fatalf("Flink wrote %q: %v", record.Value, err)
+		}
+		if before, twice := got[one.Window+one.User]; twice {
+			t.Errorf("Flink wrote %+v and %+v", before, one)
+		}
+		got[one.Window+one.User] = one
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("Flink counted %v\nwant %v", got, want)
+	}
+	record(t, "Apache Flink", flink.version, "SQL: windows over the fetch-only group, results to the produce-only one", works)
+}
+
+// TestFlinkResumes kills a job that counts in state with -9 while records arrive, and starts it again from its
+// newest checkpoint: each count goes on without a gap, and only what was written after that checkpoint is written again.
+// A job that is stopped with a savepoint writes nothing twice.
+func TestFlinkResumes(t *testing.T) {
+	flink := openDriver(t, "flink")
+	c := startCluster(t, "file://"+filepath.Join(t.TempDir(), "bucket"))
+	c.isthmus("topic", "create", "clicks", "--partitions", "4")
+	c.isthmus("topic", "create", "totals", "--partitions", "1")
+	state := t.TempDir()
+	run := func(from ...string) *process {
+		return flink.job(t, append([]string{"RunningCount", brokers(c.analytics), brokers(c.prod), "file://" + state}, from...)...)
+	}
+	totals := func() []*kgo.Record { return readAll(t, c.analytics, "totals") }
+	reaches := func(sent map[string]int) {
+		t.Helper()
+		eventually(t, "Flink has counted all", func() error {
+			if got := lastCounts(t, totals()); !maps.Equal(got, sent) {
+				return fmt.Errorf("counted %v, want %v", got, sent)
+			}
+			return nil
+		})
+	}
+
+	feeder := feed(t, c.prod, "clicks")
+	job := run()
+	eventually(t, "Flink has kept a checkpoint of a part of the records", func() error {
+		if n := c.committed(t, "flink-counts", "clicks"); n < 200 {
+			return fmt.Errorf("it covers %d", n)
+		}
+		return nil
+	})
+	job.kill()
+	killed := len(totals())
+	checkpoint, err := newestCheckpoint(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	job = run("file://" + checkpoint)
+	eventually(t, "Flink has gone on", func() error {
+		if n := len(totals()); n < killed+200 {
+			return fmt.Errorf("%d records, %d of them before the kill", n, killed)
+		}
+		return nil
+	})
+	sent := feeder.stop()
+	reaches(sent)
+	eventually(t, "Flink has committed the end of what it read", func() error {
+		if n := c.committed(t, "flink-counts", "clicks"); n != int64(sum(sent)) {
+			return fmt.Errorf("%d of %d records", n, sum(sent))
+		}
+		return nil
+	})
+	savepoint := stopWithSavepoint(job)
+	before := totals()
+	again := rewinds(t, before, 1)
+	if again >= killed {
+		t.Errorf("Flink wrote %d records before it was killed, and %d of them again: it did not resume, it began anew", killed, again)
+	}
+	t.Logf("killed after %d records, resumed from %s: %d records in, %d out, %d of them again", killed, filepath.Base(checkpoint), sum(sent), len(before), again)
+
+	feeder = feed(t, c.prod, "clicks")
+	job = run(savepoint)
+	eventually(t, "Flink has gone on from the savepoint", func() error {
+		if n := len(totals()); n < len(before)+200 {
+			return fmt.Errorf("%d records, %d of them before", n, len(before))
+		}
+		return nil
+	})
+	for value, n := range feeder.stop() {
+		sent[value] += n
+	}
+	reaches(sent)
+	stopWithSavepoint(job)
+	if after := totals(); rewinds(t, after, 1) != again {
+		t.Errorf("after a savepoint Flink wrote again what it had written: %d records in, %d out, %d of them again", sum(sent), len(after), rewinds(t, after, 1))
+	}
+	record(t, "Apache Flink", flink.version, "DataStream: killed with -9, resumes from its newest checkpoint", works)
+	record(t, "Apache Flink", flink.version, "DataStream: stopped with a savepoint, resumes without repeating", works)
+	record(t, "Apache Flink", flink.version, "commits offsets at checkpoints, outside of a group", works)
+}
+
+// job starts one program of a Java driver.
+func (d driver) job(t *testing.T, args ...string) *process {
+	t.Helper()
+	return start(t, nil, d.path, args...)
+}
+
+// ends waits until a process ends by itself, and well.
+func (p *process) ends() {
+	p.t.Helper()
+	done := make(chan error, 1)
+	go func() { done <- p.cmd.Wait() }()
+	select {
+	case err := <-done:
+		p.cmd = nil
+		if err != nil {
+			p.t.Fatalf("%s %s: %v", p.name, strings.Join(p.args, " "), err)
+		}
+	case <-time.After(3 * patience):
+		p.t.Fatalf("%s %s has not ended", p.name, strings.Join(p.args, " "))
+	}
+}
+
+// stopWithSavepoint ends a RunningCount and returns where its savepoint lies.
+func stopWithSavepoint(job *process) string {
+	job.t.Helper()
+	job.signal(syscall.SIGTERM)
+	job.ends()
+	log, err := os.ReadFile(job.log)
+	if err != nil {
+		job.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(log)) {
+		if place, ok := strings.CutPrefix(line, "savepoint "); ok {
+			return strings.TrimSpace(place)
+		}
+	}
+	job.t.Fatal("Flink did not say where its savepoint lies")
+	return ""
+}
+
+// newestCheckpoint is the newest that is whole: one that has metadata.
+func newestCheckpoint(state string) (string, error) {
+	var newest string
+	var at time.Time
+	whole, err := filepath.Glob(filepath.Join(state, "*", "chk-*", "_metadata"))
+	if err != nil {
+		return "", err
+	}
+	for _, file := range whole {
+		info, err := os.Stat(file)
+		if err != nil {
+			return "", err // a newer one has replaced it meanwhile
+		}
+		if info.ModTime().After(at) {
+			newest, at = filepath.Dir(file), info.ModTime()
+		}
+	}
+	if newest == "" {
+		return "", fmt.Errorf("no checkpoint under %s", state)
+	}
+	return newest, nil
+}
+
+// feeding writes records until it is stopped.
+type feeding struct {
+	quit chan struct{}
+	done sync.WaitGroup
+	sent map[string]int // by value; valid when done
+}
+
+// feed writes 200 records a second, of ten values, in batches that are acknowledged one after another.
+func feed(t *testing.T, agents []*agent, topic string) *feeding {
+	t.Helper()
+	client := newClient(t, agents, kgo.RecordPartitioner(kgo.RoundRobinPartitioner()))
+	f := &feeding{quit: make(chan struct{}), sent: make(map[string]int)}
+	f.done.Go(func() {
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			var batch []*kgo.Record
+			for i := range 20 {
+				batch = append(batch, &kgo.Record{Topic: topic, Value: fmt.Appendf(nil, "v%d", i%10)})
+			}
+			if err := client.ProduceSync(context.Background(), batch...).FirstErr(); err != nil {
+				t.Errorf("feed %s: %v", topic, err)
+				return
+			}
+			for _, record := range batch {
+				f.sent[string(record.Value)]++
+			}
+			select {
+			case <-f.quit:
+				return
+			case <-tick.C:
+			}
+		}
+	})
+	return f
+}
+
+func (f *feeding) stop() map[string]int {
+	close(f.quit)
+	f.done.Wait()
+	return f.sent
+}
+
+func sum(counts map[string]int) int {
+	all := 0
+	for _, n := range counts {
+		all += n
+	}
+	return all
+}
+
+// count is one record of RunningCount.
+func count(t *testing.T, record *kgo.Record) (value string, n int) {
+	t.Helper()
+	if _, err := fmt.Sscanf(string(record.Value), "%s %d", &value, &n); err != nil {
+		t.Fatalf("Flink wrote %q: %v", record.Value, err)
+	}
+	return value, n
+}
+
+func lastCounts(t *testing.T, totals []*kgo.Record) map[string]int {
+	t.Helper()
+	last := make(map[string]int)
+	for _, record := range totals {
+		value, n := count(t, record)
+		last[value] = n
+	}
+	return last
+}
+
+// rewinds checks that every value was counted without a gap and that its count went back allowed times at most, and
+// returns how many records were written again.
+func rewinds(t *testing.T, totals []*kgo.Record, allowed int) int {
+	t.Helper()
+	last, back, again := make(map[string]int), make(map[string]int), 0
+	for _, record := range totals {
+		value, n := count(t, record)
+		switch {
+		case n > last[value]+1:
+			t.Errorf("%s was counted to %d, then %d: %d are lost", value, last[value], n, n-last[value]-1)
+		case n <= last[value]:
+			back[value]++
+			again += last[value] - n + 1
+		}
+		last[value] = n
+	}
+	for value, times := range back {
+		if times > allowed {
+			t.Errorf("the count of %s went back %d times, want %d at most", value, times, allowed)
+		}
+	}
+	return again
+}
