@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	state "github.com/isthmusdata/isthmus/control"
 	"github.com/isthmusdata/isthmus/internal/record"
 	"github.com/isthmusdata/isthmus/internal/segment"
 	"github.com/isthmusdata/isthmus/produce"
@@ -14,7 +15,8 @@ import (
 type agent struct {
 	w        *World
 	name     string
-	life     int // rises at every crash
+	control  *node // that it asked last
+	life     int   // rises at every crash
 	up       bool
 	began    time.Duration
 	writer   *produce.Writer
@@ -34,6 +36,7 @@ type agent struct {
 // stream is one commit stream: messages arrive in order, until it breaks.
 type stream struct {
 	session uint64
+	at      *node
 	broken  bool
 	freeAt  [2]time.Duration // when the last message of either direction arrives
 }
@@ -74,8 +77,8 @@ func (a *agent) drained() {
 		a.w.violated("%s has drained with %d batches unanswered", a.name, n)
 	}
 	a.w.saw("drained")
-	if session := a.session; session != 0 && a.reachable() {
-		a.w.control.endSession(session, func() {})
+	if session, n := a.session, a.reach(); session != 0 && n != nil {
+		n.endSession(session, func() {})
 	}
 	a.end()
 }
@@ -99,7 +102,14 @@ func (a *agent) partition(d time.Duration) {
 	a.breakStream()
 }
 
-func (a *agent) reachable() bool { return a.w.control.up && a.w.now >= a.cutUntil }
+// reach is the control node that serves the agent, or nil.
+func (a *agent) reach() *node {
+	if a.w.now < a.cutUntil {
+		return nil
+	}
+	a.control = a.w.control.reached(a.control)
+	return a.control
+}
 
 func (a *agent) nonce() (n segment.Nonce) {
 	for i := range n {
@@ -179,7 +189,7 @@ func (a *agent) carryOut(e produce.Effect) {
 	case produce.CloseStream:
 		a.closeStream(e.Session)
 	case produce.AskEnd:
-		a.askEnd(e.Session)
+		a.askEnd(e.Session, new(bool))
 	case produce.Login:
 		a.login()
 	case produce.Tell:
@@ -233,14 +243,16 @@ func (a *agent) openStream(session uint64) {
 
 func (a *agent) connect(session uint64) {
 	a.later(a.w.between(time.Millisecond, 200*time.Millisecond), "connect", func() {
-		switch {
-		case a.session != session || a.stream != nil && !a.stream.broken:
-		case !a.reachable():
-			a.connect(session)
-		default:
-			a.stream = &stream{session: session}
-			a.input(func() { a.writer.StreamUp(a.clock(), session) })
+		if a.session != session || a.stream != nil && !a.stream.broken {
+			return
 		}
+		n := a.reach()
+		if n == nil {
+			a.connect(session)
+			return
+		}
+		a.stream = &stream{session: session, at: n}
+		a.input(func() { a.writer.StreamUp(a.clock(), session) })
 	})
 }
 
@@ -312,7 +324,7 @@ func (a *agent) send(session uint64, c *segment.Commit) {
 		if s.broken && a.w.chance(0.5) {
 			return
 		}
-		a.w.control.order(c, func(r segment.Reply) {
+		s.at.order(c, func(r segment.Reply) {
 			if s.broken || a.life != life {
 				return
 			}
@@ -326,28 +338,27 @@ func (a *agent) send(session uint64, c *segment.Commit) {
 	})
 	if a.w.chance(0.02) {
 		// The network repeats a message; the control plane must not mind.
-		a.w.after(arrive(0), "commit arrives again", func() { a.w.control.order(c, func(segment.Reply) {}) })
+		a.w.after(arrive(0), "commit arrives again", func() { s.at.order(c, func(segment.Reply) {}) })
 	}
 }
 
-// askEnd asks until it is answered.
-func (a *agent) askEnd(session uint64) {
+// askEnd asks until it is answered; the first answer counts.
+func (a *agent) askEnd(session uint64, answered *bool) {
 	a.later(a.w.between(time.Millisecond, 20*time.Millisecond), "ask end", func() {
-		answered := false
-		if a.reachable() {
+		if n := a.reach(); n != nil {
 			life := a.life
 			lost := a.w.chance(0.2)
-			a.w.control.endSession(session, func() {
-				if a.life == life && !lost {
-					answered = true
+			n.endSession(session, func() {
+				if a.life == life && !lost && !*answered {
+					*answered = true
 					a.resolved++
 					a.input(func() { a.writer.SessionResolved(a.clock(), session) })
 				}
 			})
 		}
 		a.later(500*time.Millisecond, "ask end again", func() {
-			if !answered {
-				a.askEnd(session)
+			if !*answered {
+				a.askEnd(session, answered)
 			}
 		})
 	})
@@ -357,10 +368,10 @@ func (a *agent) askEnd(session uint64) {
 func (a *agent) login() {
 	a.later(a.w.between(time.Millisecond, 20*time.Millisecond), "log in", func() {
 		granted := false
-		if a.reachable() {
+		if n := a.reach(); n != nil {
 			life := a.life
 			lost := a.w.chance(0.1)
-			a.w.control.login(a.identity(), func(session uint64) {
+			n.login(a.identity(), groupName, []string{state.RoleProduce}, func(session uint64) {
 				if a.life == life && !lost && !granted {
 					granted = true
 					a.w.tell("%s has session %d", a.name, session)
@@ -389,9 +400,16 @@ func (a *agent) beat(life int) {
 		if a.life != life {
 			return
 		}
-		// A deposed leader may say that a session has ended which lives.
-		if session := a.session; session != 0 && a.reachable() && (a.w.control.heartbeat(session) || a.w.chance(0.01)) {
-			a.input(func() { a.writer.SessionEnded(a.clock(), session) })
+		if session, n := a.session, a.reach(); session != 0 && n != nil {
+			ended := func() {
+				if a.life == life {
+					a.input(func() { a.writer.SessionEnded(a.clock(), session) })
+				}
+			}
+			n.heartbeat(session, ended)
+			if a.w.chance(0.01) {
+				ended() // no node says so of a session that lives; what the agent does must not depend on it
+			}
 		}
 		a.beat(life)
 	})

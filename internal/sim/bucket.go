@@ -61,5 +61,6 @@ func (b *bucket) land(key string, body []byte) bool {
 		return false
 	}
 	b.objects[key] = body
+	b.w.sweeper.stored(key)
 	return true
 }

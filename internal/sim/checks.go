@@ -59,10 +59,10 @@ func newChecks(w *World) *checks {
 }
 
 // applied looks at one command that the control plane has applied, and at its events.
-func (k *checks) applied(c *controlpb.Command, r state.Result) {
+func (k *checks) applied(s *state.State, c *controlpb.Command, r state.Result) {
 	first := true
 	if q := c.GetCommit(); q != nil {
-		first = k.replied(q, r.Reply)
+		first = k.replied(s, q, r.Reply)
 	}
 	if first {
 		k.oracle.applied(c, r.Reply)
@@ -79,7 +79,7 @@ func (k *checks) applied(c *controlpb.Command, r state.Result) {
 
 // replied: once a sequence is decided, every answer to it is the first one, or that it is gone. It
 // returns whether this one is the first.
-func (k *checks) replied(q *controlpb.CommitRequest, r segment.Reply) (first bool) {
+func (k *checks) replied(s *state.State, q *controlpb.CommitRequest, r segment.Reply) (first bool) {
 	lane := sequence{session: r.Session, share: r.Share}
 	k.heard[lane] = max(k.heard[lane], q.GetAcked())
 	if q.GetSequence() == q.GetAfter() && len(q.GetManifest()) == 0 {
@@ -95,7 +95,7 @@ func (k *checks) replied(q *controlpb.CommitRequest, r segment.Reply) (first boo
 			k.replies[at] = r
 		}
 	case r.Outcome == segment.Gone:
-		if _, kept := k.w.control.state.Session(r.Session); kept && r.Sequence > k.heard[lane] {
+		if _, kept := s.Session(r.Session); kept && r.Sequence > k.heard[lane] {
 			k.w.violated("I2: commit %d of session %d and share %s is gone, and was not acknowledged", r.Sequence, r.Session, r.Share)
 		}
 	case r.Outcome != before.Outcome || !slices.Equal(r.Answers, before.Answers):
@@ -236,14 +236,14 @@ func (k *checks) end() {
 			k.w.violated("I3: batch %d of client %d was acknowledged and cannot be read", id.number, id.client)
 		}
 	}
-	k.w.control.checkReplay()
+	k.w.control.end()
 }
 
 // readBack follows the plans of the index over a whole partition.
 func (k *checks) readBack(p topic.Partition, found map[batchID]int) {
 	logged := k.log[p]
 	for at, end := topic.Offset(0), k.end1(p); at < end; {
-		plan := k.w.control.state.Plan(p, at, 1<<20)
+		plan := k.w.control.front().Plan(p, at, 1<<20)
 		if plan.Code != 0 || plan.HighWatermark != end || len(plan.Locations) == 0 {
 			k.w.violated("I9: plan of %s at %d of %d: code %d, high watermark %d, %d locations", p, at, end, plan.Code, plan.HighWatermark, len(plan.Locations))
 			return

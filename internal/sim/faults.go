@@ -15,11 +15,12 @@ func (w *World) nextFault() {
 
 func (w *World) fault() {
 	a := w.agents[w.rng.IntN(len(w.agents))]
-	switch w.rng.IntN(12) {
+	n := w.control.nodes[w.rng.IntN(len(w.control.nodes))]
+	switch w.rng.IntN(18) {
 	case 0:
 		a.crash()
 	case 1:
-		w.control.crash()
+		n.crash()
 	case 2, 3:
 		w.tell("fault: %s's commit stream breaks", a.name)
 		a.breakStream()
@@ -40,6 +41,15 @@ func (w *World) fault() {
 				c.expire()
 			}
 		}
+	case 10, 11:
+		w.control.depose()
+	case 12:
+		n.lag(w.between(time.Second, 30*time.Second))
+	case 13:
+		w.turnClock(n)
+	case 14:
+		w.tell("fault: the disks of the control plane are slow")
+		w.control.slow = w.now + w.between(time.Second, 15*time.Second)
 	default:
 		for _, c := range w.clients {
 			if m, ok := c.(interface{ move() }); ok && w.chance(0.5) {
@@ -49,10 +59,26 @@ func (w *World) fault() {
 	}
 }
 
+// turnClock has a node's wall clock jump. It is noticed at the node's next election.
+func (w *World) turnClock(n *node) {
+	n.skew = w.between(-3*time.Minute, 3*time.Minute)
+	switch w.rng.IntN(4) {
+	case 0:
+		n.skew = time.Hour
+	case 1:
+		n.skew = -time.Hour
+	}
+	w.tell("fault: the wall clock of %s is %.0f s off", n.name, n.skew.Seconds())
+}
+
 // calm ends all faults.
 func (w *World) calm() {
 	w.tell("faults end")
 	clear(w.bucket.weather)
+	w.control.slow = 0
+	for _, n := range w.control.nodes {
+		n.behind, n.skew = 0, 0
+	}
 	for _, a := range w.agents {
 		a.cutUntil = 0
 	}

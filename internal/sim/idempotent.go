@@ -57,11 +57,13 @@ func (c *idempotent) run() {
 		}
 		return
 	}
-	c.w.control.initProducer(func(id int64) {
-		if c.id < 0 {
-			c.id = id
-		}
-	})
+	if n := c.w.control.reached(nil); n != nil {
+		n.initProducer(func(id int64) {
+			if c.id < 0 {
+				c.id = id
+			}
+		})
+	}
 	c.w.after(100*time.Millisecond, "init producer", c.run)
 }
 

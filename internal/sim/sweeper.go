@@ -17,14 +17,34 @@ type sweeper struct {
 	last     map[string]map[uint64]uint64 // by share and session: the last sequence decided
 	dead     map[string]bool              // keys ever queued for deletion
 	suspects map[string]bool              // what was garbage when it was listed last
+	loose    map[string]segment.Object    // what is stored and was not placed when it was listed last
 }
 
 func newSweeper(w *World) *sweeper {
-	return &sweeper{w: w, placed: map[string]bool{}, last: map[string]map[uint64]uint64{}, suspects: map[string]bool{}, dead: map[string]bool{}}
+	return &sweeper{w: w, placed: map[string]bool{}, last: map[string]map[uint64]uint64{}, suspects: map[string]bool{}, dead: map[string]bool{}, loose: map[string]segment.Object{}}
 }
 
 // refer notes that an object holds records; there is no retention in a run.
 func (s *sweeper) refer(o segment.Object) { s.placed[segment.Key(clusterName, o)] = true }
+
+// stored notes that an object lies in the bucket.
+func (s *sweeper) stored(key string) {
+	o, err := segment.ParseKey(clusterName, key)
+	if err != nil {
+		s.w.violated("I8: object %q: %v", key, err)
+	}
+	s.loose[key] = o
+}
+
+// list is what is stored and not placed, in order.
+func (s *sweeper) list() []string {
+	for key := range s.loose {
+		if s.placed[key] {
+			delete(s.loose, key)
+		}
+	}
+	return slices.Sorted(maps.Keys(s.loose))
+}
 
 // learn notes how far a session has come in a share.
 func (s *sweeper) learn(r segment.Reply) {
@@ -38,7 +58,7 @@ func (s *sweeper) learn(r segment.Reply) {
 
 func (s *sweeper) run() {
 	s.w.after(s.w.between(time.Second, 8*time.Second), "sweep", func() {
-		if s.w.control.up {
+		if s.w.control.current() {
 			s.sweep()
 		}
 		s.run()
@@ -49,10 +69,11 @@ func (s *sweeper) run() {
 func (s *sweeper) sweep() {
 	waiting := s.waiting()
 	suspects := map[string]bool{}
-	for _, key := range slices.Sorted(maps.Keys(s.w.bucket.objects)) {
+	for _, key := range s.list() {
 		switch {
 		case waiting[key], s.garbage(key) && s.suspects[key]:
 			delete(s.w.bucket.objects, key)
+			delete(s.loose, key)
 			s.w.saw("swept")
 		case s.garbage(key):
 			suspects[key] = true
@@ -64,7 +85,7 @@ func (s *sweeper) sweep() {
 // waiting are the objects that the state has queued for deletion.
 func (s *sweeper) waiting() map[string]bool {
 	out := map[string]bool{}
-	s.w.control.state.EachDeadObject(func(d state.DeadObject) bool {
+	s.w.control.front().EachDeadObject(func(d state.DeadObject) bool {
 		key := segment.Key(clusterName, d.Object)
 		out[key], s.dead[key] = true, true
 		return true
@@ -74,26 +95,19 @@ func (s *sweeper) waiting() map[string]bool {
 
 // garbage: its sequence is decided or its session over, and it holds nothing that was placed.
 func (s *sweeper) garbage(key string) bool {
-	o, err := segment.ParseKey(clusterName, key)
-	if err != nil {
-		s.w.violated("I8: object %q: %v", key, err)
-		return false
-	}
-	if s.placed[key] {
-		return false
-	}
+	o := s.loose[key]
 	if r := s.w.checks.replies[sequence{o.ID.Session, o.Share, o.ID.Sequence}]; len(r.Answers) > 0 && !s.dead[key] {
 		s.w.violated("I8: %s is of a committed segment, and its commit did not name it", key)
 	}
-	x, known := s.w.control.state.Session(o.ID.Session)
+	x, known := s.w.control.front().Session(o.ID.Session)
 	return !known || x.Ended || o.ID.Sequence <= s.last[o.Share][o.ID.Session]
 }
 
 // end: when all is done, every object is placed, queued for deletion, or garbage by rule.
 func (s *sweeper) end() {
 	waiting := s.waiting()
-	for _, key := range slices.Sorted(maps.Keys(s.w.bucket.objects)) {
-		if !s.placed[key] && !waiting[key] && !s.garbage(key) {
+	for _, key := range s.list() {
+		if !waiting[key] && !s.garbage(key) {
 			s.w.violated("I8: object %s is neither placed nor abandoned", key)
 		}
 	}

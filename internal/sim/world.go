@@ -21,7 +21,7 @@ type World struct {
 	quiet   bool // no more faults: everything is to end well
 	trace   []string
 	broken  string // the first violation
-	control *control
+	control *plane
 	bucket  *bucket
 	agents  []*agent
 	clients []client
@@ -39,6 +39,7 @@ type client interface {
 
 // Options shape a run.
 type Options struct {
+	Nodes      int // of the control plane
 	Agents     int
 	Partitions int
 	Batches    int           // of each producer and partition
@@ -48,7 +49,7 @@ type Options struct {
 
 // Defaults is a run of a few virtual minutes.
 func Defaults() Options {
-	return Options{Agents: 2, Partitions: 3, Batches: 100, Faults: 60 * time.Second, Settle: 10 * time.Minute}
+	return Options{Nodes: 2, Agents: 2, Partitions: 3, Batches: 100, Faults: 60 * time.Second, Settle: 10 * time.Minute}
 }
 
 // Outcome is what a run came to.
@@ -100,7 +101,7 @@ func newWorld(rng *rand.Rand, o Options) *World {
 	w.checks = newChecks(w)
 	w.bucket = &bucket{w: w, objects: map[string][]byte{}, weather: map[string]weather{}}
 	w.sweeper = newSweeper(w)
-	w.control = newControl(w, o.Partitions)
+	w.control = newPlane(w, o.Nodes, o.Partitions)
 	for i := range o.Agents {
 		w.agents = append(w.agents, newAgent(w, fmt.Sprintf("agent-%c", 'A'+i)))
 	}
