@@ -66,6 +66,7 @@ func (l line) String() string {
 // openDriver asks a driver which library it is.
 func openDriver(t *testing.T, name string) driver {
 	t.Helper()
+	awaitInstall(t, name)
 	path, err := filepath.Abs("../../.cache/clients/" + name + "/driver")
 	if err != nil {
 		t.Fatal(err)
@@ -79,6 +80,25 @@ func openDriver(t *testing.T, name string) driver {
 		t.Fatalf("%s version printed %q, want a name and a version", path, out)
 	}
 	return driver{path: path, library: library, version: version}
+}
+
+// awaitInstall waits until scripts/e2e.sh has installed something, which it may do while tests run.
+func awaitInstall(t *testing.T, name string) {
+	t.Helper()
+	folder := os.Getenv("ISTHMUS_E2E_INSTALLS")
+	if folder == "" {
+		return // nobody installs anything now: what is there is there
+	}
+	for deadline := time.Now().Add(20 * time.Minute); ; time.Sleep(time.Second) {
+		status, err := os.ReadFile(filepath.Join(folder, name+".status"))
+		if err == nil && strings.TrimSpace(string(status)) == "0" {
+			return
+		}
+		if err == nil || time.Now().After(deadline) {
+			log, readErr := os.ReadFile(filepath.Join(folder, name+".log"))
+			t.Fatalf("scripts/clients/%s.sh ended with %q (%v, %v):\n%s", name, status, err, readErr, tail(string(log), 60))
+		}
+	}
 }
 
 // conversation is one run of a driver.
@@ -214,7 +234,7 @@ func events(lines []line, kind string) []line {
 	return found
 }
 
-// offer is what a driver says that its library cannot do, or "".
+// unsupported is what a driver says that its library cannot do, or "".
 func unsupported(lines []line) string {
 	for _, l := range events(lines, "unsupported") {
 		return l.Message
