@@ -127,7 +127,7 @@ func (l *lands) ownGroupAlone() {
 				return len(answer.Brokers) == len(own)
 			})
 			l.checkMetadata(name, own)
-			cluster := call[*kmsg.DescribeClusterResponse](l.dial(name), 1, describeCluster())
+			cluster := call[*kmsg.DescribeClusterResponse](l.dial(name), 2, describeCluster())
 			var described []string
 			for _, b := range cluster.Brokers {
 				described = append(described, address(b.Host, b.Port))
@@ -214,6 +214,16 @@ func (l *lands) sameVersions() {
 	has(kmsg.FindCoordinator, 0, 4)
 	has(kmsg.JoinGroup, 0, 9)
 	has(kmsg.ApiVersions, 0, 4)
+	// And versions that engines would draw wrong ones from: Java's admin client falls back to Metadata without
+	// DescribeTopicPartitions; transactions of the second kind come with a finalized feature, or not at all.
+	for _, key := range []kmsg.Key{kmsg.DescribeTopicPartitions, kmsg.GetTelemetrySubscriptions, kmsg.AddPartitionsToTxn, kmsg.AddOffsetsToTxn, kmsg.EndTxn, kmsg.TxnOffsetCommit} {
+		if slices.ContainsFunc(want.ApiKeys, func(k kmsg.ApiVersionsResponseApiKey) bool { return k.ApiKey == int16(key) }) {
+			l.t.Errorf("%s is advertised", key.Name())
+		}
+	}
+	if len(want.FinalizedFeatures) != 0 || len(want.SupportedFeatures) != 0 {
+		l.t.Errorf("features: %+v of %+v, want none", want.FinalizedFeatures, want.SupportedFeatures)
+	}
 }
 
 func (l *lands) producerIDsEverywhere() {
