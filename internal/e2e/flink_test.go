@@ -76,7 +76,7 @@ func TestFlinkResumes(t *testing.T) {
 	c.isthmus("topic", "create", "totals", "--partitions", "1")
 	state := t.TempDir()
 	run := func(from ...string) *process {
-		return flink.job(t, append([]string{"RunningCount", brokers(c.analytics), brokers(c.prod), "file://" + state}, from...)...)
+		return flink.job(t, append([]string{"RunningCount", brokers(c.analytics), brokers(c.prod), "AT_LEAST_ONCE", "file://" + state}, from...)...)
 	}
 	totals := func() []*kgo.Record { return readAll(t, c.analytics, "totals") }
 	reaches := func(sent map[string]int) {
@@ -148,25 +148,61 @@ func TestFlinkResumes(t *testing.T) {
 	record(t, "Apache Flink", flink.version, "commits offsets at checkpoints, outside of a group", works)
 }
 
+// TestFlinkIsRefused asks for what a group does not do, or isthmus does not: the job fails by itself, and its error
+// says what is wrong.
+func TestFlinkIsRefused(t *testing.T) {
+	flink := openDriver(t, "flink")
+	c := startCluster(t, "file://"+filepath.Join(t.TempDir(), "bucket"))
+	c.isthmus("topic", "create", "clicks", "--partitions", "1")
+	c.isthmus("topic", "create", "totals", "--partitions", "1")
+	write(t, c.prod, &kgo.Record{Topic: "clicks", Value: []byte("v")})
+	for _, refusal := range []struct {
+		feature         string
+		source, sink    []*agent
+		guarantee       string
+		exception, says string
+		result          string
+	}{
+		{"source at a group that may not fetch", c.prod, c.prod, "AT_LEAST_ONCE", "TopicAuthorizationException", "[clicks]", "refused: TOPIC_AUTHORIZATION_FAILED (29)"},
+		{"sink at a group that may not produce", c.analytics, c.analytics, "AT_LEAST_ONCE", "PolicyViolationException", `agents of group "analytics" have the roles [fetch]`, "refused: POLICY_VIOLATION (44), and the job's error says why"},
+		{"exactly-once sink", c.analytics, c.prod, "EXACTLY_ONCE", "TransactionalIdAuthorizationException", "", "refused: TRANSACTIONAL_ID_AUTHORIZATION_FAILED (53), there are no transactions yet"},
+	} {
+		job := flink.job(t, "RunningCount", brokers(refusal.source), brokers(refusal.sink), refusal.guarantee, "file://"+t.TempDir())
+		if err := job.wait(); err == nil {
+			t.Errorf("%s: the job ended as if all were well", refusal.feature)
+		}
+		job.says("Caused by: org.apache.kafka.common.errors."+refusal.exception, 1)
+		job.says(refusal.says, 1)
+		record(t, "Apache Flink", flink.version, refusal.feature, refusal.result)
+	}
+}
+
 // job starts one program of a Java driver.
 func (d driver) job(t *testing.T, args ...string) *process {
 	t.Helper()
-	return start(t, nil, d.path, args...)
+	return start(t, []string{"JAVA_TOOL_OPTIONS=-Djava.io.tmpdir=" + t.TempDir()}, d.path, args...)
 }
 
 // ends waits until a process ends by itself, and well.
 func (p *process) ends() {
+	p.t.Helper()
+	if err := p.wait(); err != nil {
+		p.t.Fatalf("%s %s: %v", p.name, strings.Join(p.args, " "), err)
+	}
+}
+
+// wait waits until a process ends by itself.
+func (p *process) wait() error {
 	p.t.Helper()
 	done := make(chan error, 1)
 	go func() { done <- p.cmd.Wait() }()
 	select {
 	case err := <-done:
 		p.cmd = nil
-		if err != nil {
-			p.t.Fatalf("%s %s: %v", p.name, strings.Join(p.args, " "), err)
-		}
+		return err
 	case <-time.After(3 * patience):
 		p.t.Fatalf("%s %s has not ended", p.name, strings.Join(p.args, " "))
+		return nil
 	}
 }
 

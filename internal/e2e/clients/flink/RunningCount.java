@@ -17,23 +17,25 @@ import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import sun.misc.Signal;
 
 /**
- * RunningCount SOURCE SINK STATE [RESTORE] counts the records of the topic "clicks" at the brokers SOURCE by
+ * RunningCount SOURCE SINK GUARANTEE STATE [RESTORE] counts the records of the topic "clicks" at the brokers SOURCE by
  * their values, and writes "VALUE COUNT" to the topic "totals" at the brokers SINK for each of them.
  *
  * It keeps a checkpoint a second under the folder STATE, and begins with the counts and offsets of RESTORE, a
  * checkpoint or a savepoint. SIGTERM ends it with a savepoint, whose place it prints.
- * Counts are exact whatever happens; what it wrote after its last checkpoint it may write again.
+ * Counts are exact whatever happens. What it wrote after its last checkpoint it may write again, if GUARANTEE is
+ * AT_LEAST_ONCE; with EXACTLY_ONCE it needs transactions.
  */
 public class RunningCount {
   public static void main(String[] args) throws Exception {
-    String source = args[0], sink = args[1], state = args[2];
+    String source = args[0], sink = args[1], state = args[3];
+    DeliveryGuarantee guarantee = DeliveryGuarantee.valueOf(args[2]);
     Configuration config = new Configuration();
     config.setString("execution.checkpointing.interval", "1 s");
     config.setString("execution.checkpointing.dir", state);
     config.setString("execution.checkpointing.externalized-checkpoint-retention", "RETAIN_ON_CANCELLATION");
     config.setString("restart-strategy.type", "none");
-    if (args.length > 3) {
-      config.setString("execution.state-recovery.path", args[3]);
+    if (args.length > 4) {
+      config.setString("execution.state-recovery.path", args[4]);
     }
     StreamExecutionEnvironment env = StreamExecutionEnvironment.getExecutionEnvironment(config);
     env.setParallelism(1);
@@ -47,7 +49,9 @@ public class RunningCount {
         .build();
     KafkaSink<String> totals = KafkaSink.<String>builder()
         .setBootstrapServers(sink)
-        .setDeliveryGuarantee(DeliveryGuarantee.AT_LEAST_ONCE)
+        .setDeliveryGuarantee(guarantee)
+        .setTransactionalIdPrefix("flink-counts") // of EXACTLY_ONCE
+        .setProperty("transaction.timeout.ms", "60000")
         .setProperty("linger.ms", "50")
         .setRecordSerializer(KafkaRecordSerializationSchema.<String>builder()
             .setTopic("totals")
