@@ -48,16 +48,21 @@ type subject struct {
 // clients to be refused by, one client at a time: what these count is that client's doing.
 type matrix struct {
 	*cluster
-	mu                 sync.Mutex
-	noProduce, noFetch *agent
+	noProduce, noFetch strangers
+}
+
+// strangers is an agent that refuses what its clients came for.
+type strangers struct {
+	sync.Mutex
+	*agent
 }
 
 // TestClients runs every feature with every client: it produces at the produce-only group and
 // reads at the fetch-only group, and is looked at when it turns to the wrong one.
 func TestClients(t *testing.T) {
 	m := &matrix{cluster: startCluster(t, "file://"+filepath.Join(t.TempDir(), "bucket"))}
-	m.noProduce, m.noFetch = m.startAgent("readers-only", "fetch"), m.startAgent("writers-only", "produce")
-	for _, a := range []*agent{m.noProduce, m.noFetch} {
+	m.noProduce.agent, m.noFetch.agent = m.startAgent("readers-only", "fetch"), m.startAgent("writers-only", "produce")
+	for _, a := range []*agent{m.noProduce.agent, m.noFetch.agent} {
 		ready(t, "agent", a.http)
 	}
 	for _, name := range clients {
@@ -82,7 +87,7 @@ func (s subject) newTopic(purpose string, partitions int) string {
 
 // notOffered is the result for what a client has no means to do.
 func notOffered(message string) string {
-	return "not offered by the client: " + strings.ReplaceAll(message, "|", "/")
+	return notOfferedMark + strings.ReplaceAll(message, "|", "/")
 }
 
 const (
@@ -346,16 +351,21 @@ func isRefusedTooLarge(t *testing.T, s subject) string {
 	return "refused: MESSAGE_TOO_LARGE (10)"
 }
 
-// calm bounds the requests of a client that is refused: enough to connect, and no storm.
-func calm(t *testing.T, a *agent, during func()) {
+// calmRate is how many requests a second a client that is refused may send, beyond those that it needs to connect.
+const calmRate = 20
+
+// calm bounds the requests of a client that is refused.
+func calm(t *testing.T, a *strangers, during func()) {
 	t.Helper()
-	const toConnect, perSecond = 60, 20
-	before, began := requestsOf(t, a), time.Now()
+	const toConnect = 60
+	a.Lock()
+	defer a.Unlock()
+	before, began := requestsOf(t, a.agent), time.Now()
 	during()
 	seconds := time.Since(began).Seconds()
 	count := 0.0
 	var by []string
-	for api, n := range requestsOf(t, a) {
+	for api, n := range requestsOf(t, a.agent) {
 		if n -= before[api]; n > 0 {
 			count += n
 			by = append(by, fmt.Sprintf("%s %.0f", api, n))
@@ -366,19 +376,17 @@ func calm(t *testing.T, a *agent, during func()) {
 	if count == 0 {
 		t.Error("the agent that refuses was not asked anything")
 	}
-	if count > toConnect+perSecond*seconds {
+	if count > toConnect+calmRate*seconds {
 		t.Errorf("the refused client sent %.0f requests in %.1f s: %s", count, seconds, strings.Join(by, ", "))
 	}
 }
 
 // isRefusedProduce: every record fails with 44 and nothing is tried for long.
 func isRefusedProduce(t *testing.T, s subject) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	const count = 20
 	topic := s.newTopic("refused", 2)
 	var lines []line
-	calm(t, s.noProduce, func() {
+	calm(t, &s.noProduce, func() {
 		lines = s.run(t, "produce", "--bootstrap", s.noProduce.kafka, "--topic", topic, "--tag", "no", "--count", fmt.Sprint(count),
 			"--size", "100", "--timeout", "20s")
 	})
@@ -399,20 +407,20 @@ func isRefusedProduce(t *testing.T, s subject) string {
 	return "refused: POLICY_VIOLATION (44)"
 }
 
-// isRefusedFetch: the consumer is told 29 and does not ask without pause.
+// isRefusedFetch: the consumer is told 29, in a group and without one, and does not ask without pause.
 func isRefusedFetch(t *testing.T, s subject) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var lines []line
-	calm(t, s.noFetch, func() {
-		lines = s.run(t, "consume", "--bootstrap", s.noFetch.kafka, "--topic", s.topic("codecs"), "--group", s.topic("refused-readers"),
-			"--count", "1", "--timeout", "10s")
-	})
-	if records := events(lines, ""); len(records) != 0 {
-		t.Errorf("%d records were read", len(records))
-	}
-	if _, err := refusedWith(events(lines, "error"), 29); err != nil {
-		t.Fatal(err)
+	for _, group := range [][]string{{"--group", s.topic("refused-readers")}, nil} {
+		var lines []line
+		calm(t, &s.noFetch, func() {
+			lines = s.run(t, append([]string{"consume", "--bootstrap", s.noFetch.kafka, "--topic", s.topic("codecs"),
+				"--count", "1", "--timeout", "10s"}, group...)...)
+		})
+		if records := events(lines, ""); len(records) != 0 {
+			t.Errorf("%d records were read", len(records))
+		}
+		if _, err := refusedWith(events(lines, "error"), 29); err != nil {
+			t.Errorf("%v: %v", group, err)
+		}
 	}
 	return "refused: TOPIC_AUTHORIZATION_FAILED (29)"
 }

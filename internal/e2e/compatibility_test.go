@@ -20,8 +20,12 @@ import (
 // A run of some tests (-run) speaks for the rows that it saw and leaves the others as they are.
 const compatibilityPage = "../../docs/compatibility.md"
 
-// works is the result of a feature that does what its name says.
-const works = "works"
+const (
+	// works is the result of a feature that does what its name says.
+	works = "works"
+	// notOfferedMark begins the result of what a client has no means to do.
+	notOfferedMark = "not offered by the client: "
+)
 
 // sighting is one row of the page.
 type sighting struct {
@@ -127,12 +131,12 @@ agents that may only fetch, in the last run of the end-to-end tests. This page i
 func renderPage(rows []sighting, refused string) string {
 	rows = slices.Clone(rows)
 	slices.SortFunc(rows, func(a, b sighting) int {
-		return cmp.Or(cmp.Compare(a.client, b.client), cmp.Compare(a.version, b.version),
+		return cmp.Or(cmp.Compare(strings.ToLower(a.client), strings.ToLower(b.client)), cmp.Compare(a.version, b.version),
 			cmp.Compare(a.feature, b.feature), cmp.Compare(a.result, b.result))
 	})
 	rows = slices.Compact(rows)
 	var b strings.Builder
-	b.WriteString(pageHead + clientsHead)
+	b.WriteString(pageHead + overview(rows) + clientsHead)
 	for i, s := range rows {
 		if i == 0 || rows[i-1].client != s.client || rows[i-1].version != s.version {
 			fmt.Fprintf(&b, "\n### %s %s\n%s", s.client, s.version, tableHead)
@@ -141,6 +145,30 @@ func renderPage(rows []sighting, refused string) string {
 	}
 	if refused != "" {
 		b.WriteString(refusedHead + refused)
+	}
+	return b.String()
+}
+
+// overview is a line for every client: how many features work, which it has no means for, and which are refused.
+func overview(rows []sighting) string {
+	var b strings.Builder
+	b.WriteString("\n| client or program | works | not offered by the client | refused |\n| --- | --- | --- | --- |\n")
+	for len(rows) > 0 {
+		first := rows[0]
+		working := 0
+		var refused, missing []string
+		for len(rows) > 0 && rows[0].client == first.client && rows[0].version == first.version {
+			switch s := rows[0]; {
+			case s.result == works:
+				working++
+			case strings.HasPrefix(s.result, notOfferedMark):
+				missing = append(missing, s.feature)
+			default:
+				refused = append(refused, s.feature)
+			}
+			rows = rows[1:]
+		}
+		fmt.Fprintf(&b, "| %s %s | %d | %s | %s |\n", first.client, first.version, working, strings.Join(missing, "; "), strings.Join(refused, "; "))
 	}
 	return b.String()
 }
@@ -196,7 +224,7 @@ func linesUnderHeadings(page string) []string {
 
 // TestCompatibilityPage holds the page's writer and reader together.
 func TestCompatibilityPage(t *testing.T) {
-	rows := []sighting{{"b client", "2.0", "consume", works}, {"a", "1", "produce", works}, {"a", "1", "gzip", "not offered by the client: no"}}
+	rows := []sighting{{"b client", "2.0", "consume", works}, {"a", "1", "produce", works}, {"a", "1", "gzip", notOfferedMark + "no"}}
 	page := renderPage(rows, "\ntext\n")
 	got, refused := parsePage(page)
 	if refused != "\ntext\n" || renderPage(got, refused) != page || len(got) != len(rows) {
