@@ -123,8 +123,8 @@ func TestSnapshotsAreDueByBytesAndByAge(t *testing.T) {
 	b.config.SnapshotBytes, b.config.SnapshotAge = 4096, 10*time.Hour
 	n := b.lead()
 	b.propose(n, createShare("a"))
-	now := time.Now()
-	if n.due(now) || !n.due(now.Add(11*time.Hour)) {
+	now := n.mono()
+	if n.due(now) || !n.due(now+11*time.Hour) {
 		t.Error("age does not decide")
 	}
 	for range 20 {
@@ -138,7 +138,7 @@ func TestSnapshotsAreDueByBytesAndByAge(t *testing.T) {
 	if err := n.Snapshot(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n.due(now.Add(11 * time.Hour)) {
+	if n.due(now + 11*time.Hour) {
 		t.Error("due again, with nothing applied since")
 	}
 }

@@ -24,6 +24,7 @@ type machine struct {
 	restore func()               // called under the lock, when the state was replaced
 	fail    func(error)
 	m       *metrics
+	mono    func() time.Duration // the wall clock may jump while an entry waits for its snapshot
 
 	mu     sync.RWMutex
 	state  *control.State
@@ -31,7 +32,7 @@ type machine struct {
 
 	index   atomic.Uint64 // last applied entry
 	bytes   atomic.Int64  // log applied since the last snapshot
-	pending atomic.Int64  // wall time of the oldest entry applied since then, Unix milliseconds; 0: none
+	pending atomic.Int64  // when the oldest entry since then was applied, by mono; 0: none
 }
 
 // read runs f under the lock.
@@ -84,7 +85,7 @@ func (f *machine) entry(l *hraft.Log) any {
 	}
 	f.index.Store(l.Index)
 	f.bytes.Add(int64(len(l.Data)))
-	f.pending.CompareAndSwap(0, start.UnixMilli())
+	f.pending.CompareAndSwap(0, int64(f.mono()))
 	f.m.applied.Set(float64(l.Index))
 	f.m.unsnapshotted.Set(float64(f.bytes.Load()))
 	f.m.apply.Observe(time.Since(start).Seconds())

@@ -166,7 +166,7 @@ func (n *Node) snapshots(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if !n.due(n.deps.Wall()) {
+		if !n.due(n.mono()) {
 			continue
 		}
 		if err := n.Snapshot(ctx); err != nil && ctx.Err() == nil {
@@ -176,10 +176,11 @@ func (n *Node) snapshots(ctx context.Context) {
 	}
 }
 
-func (n *Node) due(now time.Time) bool {
+// due says whether a snapshot is, at now on the node's monotonic clock.
+func (n *Node) due(now time.Duration) bool {
 	oldest := n.machine.pending.Load()
 	return n.machine.bytes.Load() >= n.config.SnapshotBytes ||
-		oldest != 0 && now.UnixMilli()-oldest >= n.config.SnapshotAge.Milliseconds()
+		oldest != 0 && now-time.Duration(oldest) >= n.config.SnapshotAge
 }
 
 func (n *Node) pause(ctx context.Context, d time.Duration) {

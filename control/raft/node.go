@@ -107,7 +107,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if err = n.bootstrap(ctx); err != nil {
 		return err
 	}
-	n.clock = statetime.New(func() time.Duration { return time.Since(n.born) }, n.deps.Wall)
+	n.clock = statetime.New(n.mono, n.deps.Wall)
 	n.proposer = newProposer(n.config, n.clock, n.m, func(entry []byte) hraft.ApplyFuture { return n.raft.Apply(entry, 0) }, n.await)
 	n.confirm = &confirmer{verify: n.verify}
 	if err = n.start(); err != nil {
@@ -116,6 +116,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 	n.run()
 	return nil
 }
+
+// mono is the node's monotonic clock.
+func (n *Node) mono() time.Duration { return time.Since(n.born) }
 
 // Identity says which cluster and node this is.
 func (n *Node) Identity() Identity { return n.identity }

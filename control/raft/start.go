@@ -39,7 +39,7 @@ func (n *Node) start() (err error) {
 		return fmt.Errorf("open snapshots of %s: %w", n.dir.path, err)
 	}
 	n.machine = &machine{
-		limits: n.config.Limits, applied: n.deps.Applied, restore: n.deps.Restored, fail: n.Fail, m: n.m,
+		limits: n.config.Limits, applied: n.deps.Applied, restore: n.deps.Restored, fail: n.Fail, m: n.m, mono: n.mono,
 		state: control.NewState(n.config.Limits),
 	}
 	if err := n.restore(snapshots); err != nil {
