@@ -78,7 +78,7 @@ func (h *Handler) Serve(ctx context.Context, r *wire.Request, reply func(wire.Re
 // others hold their answers.
 func (h *Handler) accept(ctx context.Context, p *pending) []*Batch {
 	batches := make([]*Batch, 0, len(p.slots))
-	now := time.Now().UnixMilli()
+	now := h.runner.deps.Wall().UnixMilli()
 	i := 0
 	for ti := range p.req.Topics {
 		t := &p.req.Topics[ti]

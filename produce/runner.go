@@ -23,6 +23,8 @@ type Deps struct {
 	Log      *slog.Logger
 	// Metrics may be nil.
 	Metrics prometheus.Registerer
+	// Wall is the clock that records are stamped and judged by; nil is time.Now.
+	Wall func() time.Time
 }
 
 // Runner is the edge around a Writer: one goroutine feeds it inputs and carries out its effects;
@@ -61,6 +63,9 @@ func NewRunner(cfg Config, deps Deps) (*Runner, error) {
 	}
 	if deps.Log == nil {
 		deps.Log = slog.New(slog.DiscardHandler)
+	}
+	if deps.Wall == nil {
+		deps.Wall = time.Now
 	}
 	m, err := newMetrics(deps.Metrics)
 	if err != nil {
@@ -142,8 +147,7 @@ func (in *inputs) feed(w *Writer, now Now) {
 }
 
 func (r *Runner) now() Now {
-	t := time.Now()
-	return Now{At: t.Sub(r.start), Unix: t.UnixMilli()}
+	return Now{At: time.Since(r.start), Unix: r.deps.Wall().UnixMilli()}
 }
 
 // post gives the writer an input.

@@ -64,7 +64,11 @@ the roles it is given. It learns at login which buckets hold the shares it may u
 
 // runAgent runs one agent until ctx ends, and then lets it finish what is under way.
 func runAgent(ctx context.Context, config agentConfig, log *slog.Logger) error {
-	a, err := startAgent(ctx, config, agentDeps{log: log, registry: obs.NewRegistry(), open: openStore})
+	wall, err := testClock(log)
+	if err != nil {
+		return err
+	}
+	a, err := startAgent(ctx, config, agentDeps{log: log, registry: obs.NewRegistry(), open: openStore, wall: wall})
 	if err != nil {
 		return unlessInterrupted(ctx, err, log)
 	}
@@ -83,6 +87,7 @@ type agentDeps struct {
 	log      *slog.Logger
 	registry *prometheus.Registry
 	open     storeOpener
+	wall     wallClock // nil: the machine's
 }
 
 // agent is one running agent. Its fields stand in the order in which they are made.

@@ -17,7 +17,7 @@ import (
 func (a *agent) buildRoles(_, _ context.Context) (err error) {
 	if a.config.Roles.has("produce") {
 		a.producer, err = produce.NewRunner(a.config.Produce, produce.Deps{
-			Sequencer: sequencer{a.client, a.membership, a.config.Group}, Uploader: a.stores.putter, Log: a.log, Metrics: a.deps.registry,
+			Sequencer: sequencer{a.client, a.membership, a.config.Group}, Uploader: a.stores.putter, Log: a.log, Metrics: a.deps.registry, Wall: a.deps.wall,
 		})
 		if err != nil {
 			return err

@@ -122,6 +122,10 @@ func startControl(ctx context.Context, config controlConfig, log *slog.Logger, r
 			err = errors.Join(err, n.stop(stop))
 		}
 	}()
+	wall, err := testClock(log)
+	if err != nil {
+		return nil, err
+	}
 	if config.HTTP != "" { // before the bucket is claimed: a busy port must not cost a prefix
 		if n.http, err = obs.Serve(config.HTTP, registry, n.readiness); err != nil {
 			return nil, err
@@ -137,7 +141,7 @@ func startControl(ctx context.Context, config controlConfig, log *slog.Logger, r
 	if err := os.MkdirAll(filepath.Dir(filepath.Clean(config.Raft.Dir)), 0o700); err != nil {
 		return nil, fmt.Errorf("make the folder above --data-dir: %w", err)
 	}
-	deps := server.Deps{Store: metered.New(n.store, metrics), Logger: log, Registerer: registry}
+	deps := server.Deps{Store: metered.New(n.store, metrics), Logger: log, Registerer: registry, Wall: wall}
 	node, err := server.Start(ctx, config.Config, deps)
 	if err != nil {
 		return nil, err
