@@ -25,7 +25,7 @@ func (r *run) write(ctx context.Context, index int) error {
 		interval = time.Duration(float64(time.Second) * float64(r.config.Clients) / r.config.Rate)
 	}
 	due := time.Now()
-	for n := 0; time.Now().Before(r.end) && ctx.Err() == nil; n++ {
+	for n := 0; !r.over() && ctx.Err() == nil; n++ {
 		if interval > 0 {
 			due = due.Add(interval)
 			if wait := time.Until(due); wait > 0 && !sleep(ctx, wait) {
@@ -79,12 +79,15 @@ func (r *run) send(ctx context.Context, client *kgo.Client, l *lane, filler []by
 	l.next++
 	value := append(stamp.Append(make([]byte, 0, len(filler))), filler[StampSize:]...)
 	record := &kgo.Record{Topic: l.topic, Partition: l.partition, Value: value}
+	r.config.Watch.Sent(stamp)
 	client.Produce(ctx, record, func(_ *kgo.Record, err error) {
 		if err != nil {
 			r.fail(err)
+			r.config.Watch.Refused(stamp, err)
 			return
 		}
 		r.ledger.Acked(stamp.Stream, stamp.Sequence)
+		r.config.Watch.Acked(stamp)
 		r.note(producing, 1, int64(len(value)), r.produce, time.Since(due).Microseconds())
 	})
 }
@@ -161,6 +164,7 @@ func (r *run) consumed(record *kgo.Record) {
 		return
 	}
 	r.ledger.Consumed(stamp.Stream, stamp.Sequence)
+	r.config.Watch.Consumed(stamp)
 	r.note(consuming, 1, int64(len(record.Value)), r.endToEnd, time.Since(stamp.Due).Microseconds())
 }
 

@@ -29,7 +29,27 @@ type Config struct {
 	Compression    string
 	Idempotent     bool
 	ServerPIDs     []int
+
+	Until <-chan struct{} // ends the load before For has passed; nil: never
+	Watch Watcher         // is told of every record; nil: nobody
 }
+
+// Watcher is told what becomes of the records of a run, by many goroutines at once.
+type Watcher interface {
+	Sent(Stamp)
+	Acked(Stamp)
+	Refused(Stamp, error) // the producer was told an error
+	Consumed(Stamp)
+}
+
+// nobody watches.
+type nobody struct{}
+
+func (nobody) Sent(Stamp)           {}
+func (nobody) Acked(Stamp)          {}
+func (nobody) Refused(Stamp, error) {}
+func (nobody) Consumed(Stamp)       {}
+
 
 // Default is a run that suits a laptop.
 func Default() Config {

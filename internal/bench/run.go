@@ -70,6 +70,9 @@ func execute(ctx context.Context, c Config, log *slog.Logger, progress Progress,
 	if err := c.Validate(); err != nil {
 		return Result{}, err
 	}
+	if c.Watch == nil {
+		c.Watch = nobody{}
+	}
 	if produce {
 		if err := createTopics(ctx, c); err != nil {
 			return Result{}, err
@@ -101,6 +104,21 @@ func execute(ctx context.Context, c Config, log *slog.Logger, progress Progress,
 		return Result{}, err
 	}
 	return r.result(produce, consume, servers), nil
+}
+
+// over reports whether the load has ended, because its time is up or because it was told to.
+func (r *run) over() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	select {
+	case <-r.config.Until:
+		if now.Before(r.end) {
+			r.end = now
+		}
+	default:
+	}
+	return !now.Before(r.end)
 }
 
 // createTopics creates the run's topics; those that are there are taken as they are.
