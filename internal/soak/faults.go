@@ -1,0 +1,236 @@
+package soak
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// few is what clients may take to turn elsewhere, beyond the fault itself: seconds, not more.
+const few = 10 * time.Second
+
+// How long faults last that end by themselves.
+const (
+	downTime   = 3 * time.Second  // of what was killed
+	freezeTime = 20 * time.Second // past the lease of 12 s
+	cutTime    = 16 * time.Second // past the lease, and past what an upload is given
+	badWeather = 12 * time.Second
+	wrongTime  = 8 * time.Second // of a clock that has jumped
+)
+
+// fault is one kind of trouble. run makes it, lets it last, and ends it.
+type fault struct {
+	kind string
+	what string // in words, for the report
+	// produce and read say whether clients must expect to be without service for as long as it lasts;
+	// else a few seconds are all that it explains.
+	produce, read bool
+	run           func(context.Context, *strike) error
+}
+
+// strike is one fault as it happens.
+type strike struct {
+	*cluster
+	rng    *rand.Rand
+	victim string // what it met
+	note   string // what it was like
+}
+
+// pick draws an agent of a group. The first of each is spared what would end its process, so that
+// the cluster has processes that live through everything.
+func (s *strike) pick(group string, deadly bool) *agent {
+	members := s.members(group)
+	if deadly {
+		members = members[1:]
+	}
+	a := members[s.rng.IntN(len(members))]
+	s.victim = a.name
+	return a
+}
+
+// Kinds are the names of all faults.
+func Kinds() []string {
+	var names []string
+	for _, f := range faults() {
+		names = append(names, f.kind)
+	}
+	return names
+}
+
+// faults are all kinds of fault. What is done to an agent is done to one of either group.
+func faults() []fault {
+	all := []fault{
+		{"kill control", "the control plane is killed with -9 and started again", true, false, killControl},
+		{"freeze control", "the control plane is stopped for 20 s and goes on", true, false, freezeControl},
+		{"disk full", "the control plane's disk is full; it ends, and is started again with room", true, false, fillDisk},
+		{"clocks ahead", "all clocks jump an hour ahead, the control plane is started anew, and back", true, false, jumpClocks(time.Hour)},
+		{"clocks behind", "all clocks jump an hour back, the control plane is started anew, and forth", true, false, jumpClocks(-time.Hour)},
+		{"bucket busy", "nine in ten requests to the bucket are answered 503 SlowDown", true, true, storm(weather{busy: 0.9})},
+		{"answers lost", "half of the requests to the bucket are carried out and their answers lost", true, true, storm(weather{lost: 0.5})},
+		{"connections torn", "half of the requests to the bucket or their answers break off in the middle", true, true, storm(weather{broken: 0.5})},
+		{"bucket slow", "the way to the bucket carries half of the load", true, true, storm(weather{rate: 500_000})},
+		{"bucket away", "nothing reaches the bucket", true, true, bucketAway},
+	}
+	for _, side := range []struct {
+		group, name   string
+		produce, read bool
+	}{{producing, "produce", true, false}, {consuming, "fetch", false, true}} {
+		g, agentOf := side.group, "an agent with "+side.name
+		all = append(all,
+			fault{"kill " + side.name, agentOf + " is killed with -9 and started again", false, false, killAgent(g)},
+			fault{"move " + side.name, agentOf + " is killed and comes back with other ports", false, false, moveAgent(g)},
+			fault{"freeze " + side.name, agentOf + " is stopped for 20 s and goes on", side.produce, side.read, freezeAgent(g)},
+			fault{side.name + " from bucket", agentOf + " cannot reach the bucket", side.produce, side.read, cutBucket(g)},
+			fault{side.name + " from control", agentOf + " cannot reach the control plane", side.produce, side.read, cutControl(g)},
+			fault{side.name + " from clients", agentOf + " cannot be reached by clients", side.produce, side.read, cutClients(g)},
+		)
+	}
+	return all
+}
+
+func killControl(ctx context.Context, s *strike) error {
+	s.victim = s.control.name
+	s.control.kill()
+	pause(ctx, downTime)
+	return errors.Join(s.control.start(), s.control.ready(ctx))
+}
+
+func freezeControl(ctx context.Context, s *strike) error { return freeze(ctx, s, s.control.process) }
+
+func freeze(ctx context.Context, s *strike, p *process) error {
+	s.victim = p.name
+	if err := p.signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	pause(ctx, freezeTime)
+	return p.signal(syscall.SIGCONT)
+}
+
+func fillDisk(ctx context.Context, s *strike) error {
+	s.victim = s.control.name
+	s.control.doom()
+	if err := s.disk.fill(); err != nil {
+		return err
+	}
+	ended := s.control.ends()
+	switch {
+	case ended == nil:
+		return errors.New("a control plane without a disk ended with exit code 0")
+	case errors.Is(ended, errLives):
+		return fmt.Errorf("its disk is full: %w", ended)
+	}
+	s.note = "it ended: " + ended.Error()
+	pause(ctx, downTime)
+	return errors.Join(s.disk.empty(), s.control.start(), s.control.ready(ctx))
+}
+
+func jumpClocks(by time.Duration) func(context.Context, *strike) error {
+	return func(ctx context.Context, s *strike) error {
+		s.victim = "all"
+		jump := func(by time.Duration) error {
+			s.control.kill() // the control plane looks at the clock when it is elected
+			for _, n := range s.nodes() {
+				if err := n.setClock(by); err != nil {
+					return err
+				}
+			}
+			return errors.Join(s.control.start(), s.control.ready(ctx))
+		}
+		if err := jump(by); err != nil {
+			return err
+		}
+		status, err := s.operate(ctx, "control", "status")
+		if frozen := strings.Contains(status, "frozen"); err == nil && frozen != (by > 0) {
+			err = fmt.Errorf("after a jump of %v the clock is frozen: %v", by, frozen)
+		}
+		pause(ctx, wrongTime)
+		return errors.Join(err, jump(0))
+	}
+}
+
+func storm(w weather) func(context.Context, *strike) error {
+	return func(ctx context.Context, s *strike) error {
+		s.victim = "bucket"
+		s.bucket.set(w)
+		pause(ctx, badWeather)
+		s.bucket.set(weather{})
+		return nil
+	}
+}
+
+// silence draws how a way is cut: without a word, as by a firewall, or with a refusal.
+func (s *strike) silence() bool {
+	silent := s.rng.IntN(2) == 0
+	s.note = map[bool]string{true: "packets dropped", false: "connections refused"}[silent]
+	return silent
+}
+
+func bucketAway(ctx context.Context, s *strike) error {
+	s.victim = "bucket"
+	var all []string
+	for _, n := range s.nodes() {
+		all = append(all, n.name)
+	}
+	s.bucket.set(weather{cut: all, silent: s.silence()})
+	pause(ctx, cutTime)
+	s.bucket.set(weather{})
+	return nil
+}
+
+func killAgent(group string) func(context.Context, *strike) error {
+	return func(ctx context.Context, s *strike) error {
+		a := s.pick(group, true)
+		a.kill()
+		a.front.refuse()
+		pause(ctx, downTime)
+		return errors.Join(a.front.heal(), a.start(), a.ready(ctx))
+	}
+}
+
+func moveAgent(group string) func(context.Context, *strike) error {
+	return func(ctx context.Context, s *strike) error {
+		a := s.pick(group, true)
+		a.kill()
+		a.moves++
+		if err := a.settle(strings.Split(a.front.address, ":")[0]); err != nil {
+			return err
+		}
+		s.note = "now at " + a.front.address
+		return errors.Join(a.start(), a.ready(ctx))
+	}
+}
+
+func freezeAgent(group string) func(context.Context, *strike) error {
+	return func(ctx context.Context, s *strike) error { return freeze(ctx, s, s.pick(group, false).process) }
+}
+
+func cutBucket(group string) func(context.Context, *strike) error {
+	return func(ctx context.Context, s *strike) error {
+		s.bucket.set(weather{cut: []string{s.pick(group, false).name}, silent: s.silence()})
+		pause(ctx, cutTime)
+		s.bucket.set(weather{})
+		return nil
+	}
+}
+
+func cutControl(group string) func(context.Context, *strike) error {
+	return func(ctx context.Context, s *strike) error { return s.sever(ctx, s.pick(group, false).uplink) }
+}
+
+func cutClients(group string) func(context.Context, *strike) error {
+	return func(ctx context.Context, s *strike) error { return s.sever(ctx, s.pick(group, false).front) }
+}
+
+func (s *strike) sever(ctx context.Context, l *link) error {
+	if s.silence() {
+		l.mute()
+	} else {
+		l.refuse()
+	}
+	pause(ctx, cutTime)
+	return l.heal()
+}
