@@ -7,8 +7,10 @@ BIN := $(CURDIR)/.cache/tools/bin
 SEEDS ?= 300
 FUZZTIME ?= 10s
 BENCHTIME ?= 1s
+FOR ?= 10m
+SEED ?=
 
-.PHONY: build test race sim fuzz lint e2e compatibility bench gen gen-check
+.PHONY: build test race sim fuzz lint e2e compatibility soak bench gen gen-check
 
 build: ## the isthmus binary
 	go build -o isthmus ./cmd/isthmus
@@ -46,6 +48,9 @@ e2e: build ## real programs; installs what it needs and fails when it cannot
 
 compatibility: build ## e2e, writing docs/compatibility.md instead of comparing it: make compatibility RUN=TestClients/java
 	ISTHMUS_COMPATIBILITY=write scripts/e2e.sh $(if $(RUN),-run '$(RUN)')
+
+soak: build ## faults under load in a cluster of processes: make soak FOR=2m SEED=7
+	scripts/soak.sh -for $(FOR) $(if $(SEED),-seed $(SEED))
 
 bench: ## micro-benchmarks of the data path and the sequencer, as a table
 	go test -run '^$$' -bench . -benchtime $(BENCHTIME) ./internal/record ./internal/segment ./control ./produce ./fetch
