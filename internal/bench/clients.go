@@ -103,7 +103,15 @@ func (r *run) producerOptions(index int) []kgo.Opt {
 	if !c.Idempotent {
 		options = append(options, kgo.DisableIdempotentWrite())
 	}
-	return options
+	return append(options, c.metadata()...)
+}
+
+// metadata says how often a client looks where partitions are without having met an error.
+func (c *Config) metadata() []kgo.Opt {
+	if c.MetadataAge == 0 {
+		return nil
+	}
+	return []kgo.Opt{kgo.MetadataMaxAge(c.MetadataAge)}
 }
 
 func codec(name string) kgo.CompressionCodec {
@@ -136,10 +144,11 @@ func (r *run) read(ctx context.Context, index int, from map[string]map[int32]kgo
 	if len(from) == 0 {
 		return nil
 	}
-	client, err := kgo.NewClient(
+	options := []kgo.Opt{
 		kgo.SeedBrokers(r.config.consumeBrokers()...), kgo.ClientID(fmt.Sprintf("isthmus-bench-reader-%d", index)),
-		kgo.ConsumePartitions(from), kgo.FetchMaxBytes(64<<20), kgo.FetchMaxPartitionBytes(8<<20),
-	)
+		kgo.ConsumePartitions(from), kgo.FetchMaxBytes(64 << 20), kgo.FetchMaxPartitionBytes(8 << 20),
+	}
+	client, err := kgo.NewClient(append(options, r.config.metadata()...)...)
 	if err != nil {
 		return fmt.Errorf("start reader %d: %w", index, err)
 	}

@@ -29,6 +29,7 @@ type Config struct {
 	Compression    string
 	Idempotent     bool
 	ServerPIDs     []int
+	MetadataAge    time.Duration // how often clients look again where partitions are; 0: their default
 
 	Until <-chan struct{} // ends the load before For has passed; nil: never
 	Watch Watcher         // is told of every record; nil: nobody
@@ -49,7 +50,6 @@ func (nobody) Sent(Stamp)           {}
 func (nobody) Acked(Stamp)          {}
 func (nobody) Refused(Stamp, error) {}
 func (nobody) Consumed(Stamp)       {}
-
 
 // Default is a run that suits a laptop.
 func Default() Config {

@@ -190,6 +190,20 @@ func (c *cluster) brokers(group string) []string {
 	return all
 }
 
+// busy are the agents that have carried more than the small talk of idle clients for a second.
+func (c *cluster) busy(ctx context.Context) map[string]bool {
+	before := map[*link]int64{}
+	for _, a := range c.agents {
+		before[a.front] = a.front.carried.Load()
+	}
+	pause(ctx, time.Second)
+	busy := map[string]bool{}
+	for _, a := range c.agents {
+		busy[a.name] = a.front.carried.Load()-before[a.front] > 50_000
+	}
+	return busy
+}
+
 // nodes are all processes.
 func (c *cluster) nodes() []*node {
 	all := []*node{c.control}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -36,16 +37,20 @@ type fault struct {
 type strike struct {
 	*cluster
 	rng    *rand.Rand
-	victim string // what it met
-	note   string // what it was like
+	busy   map[string]bool // agents that clients turned to just before
+	victim string          // what it met
+	note   string          // what it was like
 }
 
-// pick draws an agent of a group. The first of each is spared what would end its process, so that
-// the cluster has processes that live through everything.
+// pick draws an agent of a group, of those that serve clients just now if there are some. The first of
+// each is spared what would end its process, so that the cluster has processes that live through everything.
 func (s *strike) pick(group string, deadly bool) *agent {
 	members := s.members(group)
 	if deadly {
 		members = members[1:]
+	}
+	if busy := slices.DeleteFunc(slices.Clone(members), func(a *agent) bool { return !s.busy[a.name] }); len(busy) > 0 {
+		members = busy
 	}
 	a := members[s.rng.IntN(len(members))]
 	s.victim = a.name

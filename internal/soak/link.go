@@ -6,12 +6,15 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 )
 
 // link forwards TCP connections to one address and can be cut. Clients know its address, so that
 // a cut is theirs to notice as they would a network's.
 type link struct {
 	address string
+
+	carried atomic.Int64 // bytes, both ways
 
 	mu       sync.Mutex
 	target   string
@@ -159,6 +162,7 @@ func (l *link) pump(to, from net.Conn) {
 	for {
 		n, err := from.Read(buffer)
 		l.pass()
+		l.carried.Add(int64(n))
 		if n > 0 {
 			if _, werr := to.Write(buffer[:n]); werr != nil {
 				reset(from)

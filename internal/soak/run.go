@@ -26,7 +26,7 @@ const (
 )
 
 const (
-	quietTime  = 4 * time.Second  // of service between two faults
+	quietTime  = 3 * time.Second  // of service between two faults
 	returnTime = 90 * time.Second // bound of the wait for service after a fault
 	catchUp    = 90 * time.Second // bound of what groups may take to read to the end
 )
@@ -143,7 +143,8 @@ func (s *soak) startLoad(ctx context.Context) func() (bench.Result, error) {
 	c.Brokers, c.ConsumeBrokers = s.cluster.brokers(producing), s.cluster.brokers(consuming)
 	c.Topic, c.Partitions, c.Clients = topicName, partitions, producers
 	c.Rate, c.RecordSize, c.Warmup = s.config.Rate, s.config.Size, 0
-	c.For = 24 * time.Hour // until it is told to end
+	c.MetadataAge = 10 * time.Second // so that an agent that has returned is soon turned to again
+	c.For = 24 * time.Hour           // until it is told to end
 	until := make(chan struct{})
 	c.Until, c.Watch = until, s.watch
 	var result bench.Result
@@ -232,7 +233,7 @@ func (s *soak) kinds() []fault {
 
 // strike makes one fault and waits until service has been back for a while.
 func (s *soak) strike(ctx context.Context, f fault) error {
-	k := &strike{cluster: s.cluster, rng: rand.New(rand.NewPCG(s.config.Seed, 100+uint64(len(s.faults))))}
+	k := &strike{cluster: s.cluster, rng: rand.New(rand.NewPCG(s.config.Seed, 100+uint64(len(s.faults)))), busy: s.cluster.busy(ctx)}
 	begin := time.Now()
 	if err := f.run(ctx, k); err != nil {
 		return err
