@@ -16,7 +16,7 @@
 // The words are Kafka's. A group is Empty, then PreparingRebalance while
 // members join, CompletingRebalance until the leader has assigned, and Stable.
 // A pending member was given an id and has not joined with it yet (KIP-394).
-// Times are milliseconds on the leader's monotonic clock since its election:
+// Times are milliseconds on the leader's monotonic clock, less the time in which it did not run:
 // session timers start afresh when a group is restored, so that an election by
 // itself throws nobody out and causes no rebalance.
 //

@@ -90,7 +90,6 @@ func (n *Node) term(ctx context.Context) {
 		}
 		return
 	}
-	n.ledFrom.Store(int64(time.Since(n.born)))
 	n.proposer.start(term)
 	n.ledTerm.Store(term)
 	n.m.leader.Set(1)

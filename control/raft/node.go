@@ -57,7 +57,6 @@ type Node struct {
 	born     time.Time
 
 	ledTerm atomic.Uint64 // the term whose barrier is applied here; 0: this node does not lead
-	ledFrom atomic.Int64  // monotonic time of that, since born
 	waiting atomic.Pointer[string]
 
 	ctx     context.Context // of the node's goroutines
@@ -162,14 +161,6 @@ func (n *Node) Peek(read func(*control.State)) { n.machine.read(read) }
 
 // Now is the leader's state time, Unix milliseconds.
 func (n *Node) Now() int64 { return n.clock.Now() }
-
-// Led is how long this node has led on its monotonic clock; sessions and group members live by it.
-func (n *Node) Led() (time.Duration, bool) {
-	if n.ledTerm.Load() == 0 {
-		return 0, false
-	}
-	return time.Since(n.born) - time.Duration(n.ledFrom.Load()), true
-}
 
 // Applied is the index of the last applied entry.
 func (n *Node) Applied() uint64 { return n.machine.index.Load() }

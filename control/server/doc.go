@@ -7,8 +7,8 @@
 //     without a leadership check made after the question came (I9).
 //   - Every call is asked of control.Allow before anything else is done (I6).
 //   - A watch loses no placement: a stream that cannot keep up is told so, with the ends as they are.
-//   - Sessions live on the leader's monotonic clock and get a fresh lease after every election; only a
-//     command ends one.
+//   - Sessions live on the leader's monotonic clock, less the time in which it did not run, and get a
+//     fresh lease after every election; only a command ends one.
 //   - Connections, streams, messages, queues and answers are bounded (I10).
 //
 // # Words

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/isthmusdata/isthmus/control"
+	"github.com/isthmusdata/isthmus/control/awake"
 	"github.com/isthmusdata/isthmus/control/controlpb"
 	"github.com/isthmusdata/isthmus/control/hub"
 	"github.com/isthmusdata/isthmus/control/raft"
@@ -31,6 +32,7 @@ type service struct {
 	tunnel *tunnel.Tunnel
 	hub    *hub.Hub
 	leases *leases
+	awake  *awake.Clock                        // of the leases; ticks look at it
 	seeds  atomic.Pointer[map[string][]string] // gossip addresses of live agents, by group
 
 	term     atomic.Pointer[term] // nil: calls that need the leader are refused
@@ -126,11 +128,8 @@ func (s *service) ensureShare(ctx context.Context) error {
 	return nil
 }
 
-// now is the leader's monotonic clock since its election.
-func (s *service) now() time.Duration {
-	led, _ := s.node.Led()
-	return led
-}
+// now is the clock of leases. An agent whose heartbeats this process could not hear has not been silent.
+func (s *service) now() time.Duration { return s.awake.Now() }
 
 // caller says who a session is. Session 0 is an operator's tool.
 func (s *service) caller(st *control.State, session uint64) (control.Caller, error) {

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/isthmusdata/isthmus/control"
+	"github.com/isthmusdata/isthmus/control/awake"
 	"github.com/isthmusdata/isthmus/control/controlpb"
 	"github.com/isthmusdata/isthmus/control/hub"
 	"github.com/isthmusdata/isthmus/control/raft"
@@ -70,7 +71,7 @@ func Start(ctx context.Context, c Config, d Deps) (*Node, error) {
 }
 
 func (n *Node) start(ctx context.Context, c Config, d Deps) (err error) {
-	s := &service{config: c, log: d.Logger, leases: newLeases(c.Raft.Limits.Lease)}
+	s := &service{config: c, log: d.Logger, leases: newLeases(c.Raft.Limits.Lease), awake: awake.Machine()}
 	s.stopping, n.stop = context.WithCancel(context.Background())
 	s.seeds.Store(&map[string][]string{})
 	n.service = s

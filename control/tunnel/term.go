@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/isthmusdata/isthmus/control"
+	"github.com/isthmusdata/isthmus/control/awake"
 	"github.com/isthmusdata/isthmus/control/controlpb"
 	"github.com/isthmusdata/isthmus/control/coordinator"
 )
@@ -93,8 +94,9 @@ func (t *Tunnel) serving() (*term, error) {
 	return t.term, nil
 }
 
-// now is the coordinator's clock: monotonic milliseconds.
-func (t *Tunnel) now() int64 { return time.Since(t.start).Milliseconds() }
+// now is the coordinator's clock, in milliseconds. Members whose heartbeats this process could not hear have
+// not been silent.
+func (t *Tunnel) now() int64 { return t.awake.Now().Milliseconds() }
 
 // end answers everyone. No goroutine of the term runs any more.
 func (tm *term) end() {
@@ -218,16 +220,19 @@ func (tm *term) keepTime() {
 	}
 }
 
-// untilNext is how long the machine has nothing to do.
+// untilNext is how long the machine has nothing to do, or less: the clock wants to be looked at.
 func (tm *term) untilNext() time.Duration {
 	tm.mu.Lock()
 	defer tm.mu.Unlock()
 	at, ok := tm.machine.Next()
 	if !ok {
-		return time.Hour
+		return lookAgain
 	}
-	return max(time.Duration(at-tm.t.now())*time.Millisecond, time.Millisecond)
+	return min(max(time.Duration(at-tm.t.now())*time.Millisecond, time.Millisecond), lookAgain)
 }
+
+// lookAgain is how often the coordinator's clock is looked at.
+const lookAgain = awake.Most / 2
 
 // sweepEvery is how often sweep looks for groups to drop.
 const sweepEvery = time.Minute

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/isthmusdata/isthmus/control"
+	"github.com/isthmusdata/isthmus/control/awake"
 	"github.com/isthmusdata/isthmus/control/controlpb"
 )
 
@@ -39,7 +40,7 @@ type Tunnel struct {
 	cfg     Config
 	log     *slog.Logger
 	apis    map[int16]api
-	start   time.Time // the zero of the coordinator's clock
+	awake   *awake.Clock // the coordinator's; each term looks at it
 	metrics *metrics
 	callers *lru.Cache[uint64, control.Caller] // by session
 
@@ -58,7 +59,7 @@ func New(b Backend, cfg Config, log *slog.Logger) *Tunnel {
 		panic(err) // only for a size below 1
 	}
 	return &Tunnel{
-		backend: b, cfg: cfg, log: log, apis: allAPIs(), start: time.Now(), metrics: newMetrics(), callers: callers,
+		backend: b, cfg: cfg, log: log, apis: allAPIs(), awake: awake.Machine(), metrics: newMetrics(), callers: callers,
 	}
 }
 
