@@ -99,7 +99,7 @@ func unpack(t *testing.T, partition int32, batch recordbytes.Batch) storedBatch 
 	if err := recordbytes.VerifyRecords(batch, 64<<20); err != nil {
 		t.Fatalf("batch of partition %d: %v", partition, err)
 	}
-	b := storedBatch{partition: partition, base: int64(batch.BaseOffset()), codec: recordbytes.CodecName(batch.Codec()), latest: batch.MaxTimestamp()}
+	b := storedBatch{partition: partition, base: batch.BaseOffset(), codec: recordbytes.CodecName(batch.Codec()), latest: batch.MaxTimestamp()}
 	for r, err := range recordbytes.Records(batch, 64<<20) {
 		if err != nil {
 			t.Fatalf("batch at %d of partition %d: %v", b.base, partition, err)
