@@ -36,6 +36,8 @@ func TestKafkaTools(t *testing.T) {
 	}{
 		{"kafka-topics: create, list, describe, alter, delete", usesTopics},
 		{"kafka-verifiable-producer and -consumer", verifies},
+		{"kafka-verifiable-consumer: cooperative rebalancing", cooperates},
+		{"kafka-verifiable-consumer: a static member returns", returns},
 		{"kafka-producer-perf-test and kafka-consumer-perf-test", measures},
 		{"kafka-console-producer and -consumer", talks},
 		{"kafka-consumer-groups: list, describe, reset to earliest and to a time, delete", looksAfterGroups},
@@ -57,9 +59,7 @@ func TestKafkaTools(t *testing.T) {
 func (k *tools) attempt(input string, bootstrap []*agent, class string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "java", append([]string{"-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC",
-		"-Dlog4j2.configurationFile=" + filepath.Join(k.home, "log4j2.properties"), "-cp", filepath.Join(k.home, "jars", "*"), class,
-		"--bootstrap-server", brokers(bootstrap)}, args...)...)
+	cmd := exec.CommandContext(ctx, "java", k.command(bootstrap, class, args...)...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &stdout, &stderr
 	err := cmd.Run()
@@ -69,6 +69,13 @@ func (k *tools) attempt(input string, bootstrap []*agent, class string, args ...
 		err = fmt.Errorf("%s %s complains:\n%s%s", class, strings.Join(args, " "), stdout.String(), stderr.String())
 	}
 	return stdout.String(), err
+}
+
+// command are the arguments that java runs a tool with.
+func (k *tools) command(bootstrap []*agent, class string, args ...string) []string {
+	return append([]string{"-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC",
+		"-Dlog4j2.configurationFile=" + filepath.Join(k.home, "log4j2.properties"), "-cp", filepath.Join(k.home, "jars", "*"), class,
+		"--bootstrap-server", brokers(bootstrap)}, args...)
 }
 
 // complaint is what a tool that ends well has no reason to print on its standard error.
@@ -135,6 +142,7 @@ type toolEvent struct {
 	Success bool
 }
 
+// toolEvents are the events of one name, or all.
 func toolEvents(t *testing.T, output, name string) []toolEvent {
 	t.Helper()
 	var all []toolEvent
@@ -143,7 +151,7 @@ func toolEvents(t *testing.T, output, name string) []toolEvent {
 		if err := json.Unmarshal([]byte(text), &e); err != nil {
 			t.Fatalf("a tool printed %q: %v", text, err)
 		}
-		if e.Name == name {
+		if name == "" || e.Name == name {
 			all = append(all, e)
 		}
 	}
