@@ -71,7 +71,7 @@ func TestWhatIsRefused(t *testing.T) {
 	fmt.Fprintf(&page, "| Fetch | agents that may only produce | %s |\n", writer.fetch())
 	page.WriteString("| everything else | any agent | served: metadata, offsets, groups, topics, configurations |\n")
 	fmt.Fprintf(&page, "\nNo answer leads a client to another group: whoever runs it gives it the other group's address. "+
-		"No client above\nsent more than %d requests a second while it was refused, once it had connected.\n", calmRate)
+		"No client above\nsent more than %d requests a second while it was refused, unless it was done after fewer than %d.\n", calmRate, calmBurst)
 	page.WriteString("\n### At any group\n\n| request | answer |\n| --- | --- |\n")
 	fmt.Fprintf(&page, "| InitProducerID with a transactional id | %s |\n", writer.beginTransactions())
 	page.WriteString("\n### Requests that are not advertised\n\n| what | why | what clients see | requests |\n| --- | --- | --- | --- |\n")
