@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs an engine of the end-to-end tests that runs in Java: java-jobs.sh NAME [JAVA-OPTION...]
-# takes the jars that internal/e2e/clients/NAME/pom.xml names and compiles the jobs beside it. It leaves
+# takes the jars that internal/e2e/clients/NAME/pom.xml names and compiles the jobs beside it, if any. It leaves
 # .cache/clients/NAME/driver, which runs one of them with these options of the virtual machine:
 #   driver version | driver CLASS ARG...
 # What is there already, of the same sources, is left alone.
@@ -19,8 +19,10 @@ stamp=$(cat "$source"/* "$0" - <<<"$*" | sha256sum)
 [ "$(cat "$home/stamp" 2>/dev/null)" != "$stamp" ] || exit 0
 
 rm -rf "$home/classes"
+shopt -s nullglob
+jobs=("$source"/*.java)
 # The signals of a process are in no public package.
-javac -nowarn -XDignore.symbol.file -d "$home/classes" -cp "$home/jars/*" "$source"/*.java
+[ ${#jobs[@]} -eq 0 ] || javac -nowarn -XDignore.symbol.file -d "$home/classes" -cp "$home/jars/*" "${jobs[@]}"
 version=$(sed -n 's|^  <version>\(.*\)</version>$|\1|p' "$source/pom.xml")
 cat > "$home/driver" <<D
 #!/bin/sh

@@ -91,9 +91,9 @@ func TestFlinkResumes(t *testing.T) {
 
 	feeder := feed(t, c.prod, "clicks")
 	job := run()
-	eventually(t, "Flink has kept a checkpoint of a part of the records", func() error {
-		if n := c.committed(t, "flink-counts", "clicks"); n < 200 {
-			return fmt.Errorf("it covers %d", n)
+	eventually(t, "Flink has kept a checkpoint, and has written more since", func() error {
+		if covered, written := c.committed(t, "flink-counts", "clicks"), len(totals()); covered < 200 || int64(written) < covered+50 {
+			return fmt.Errorf("the checkpoint covers %d records, %d are written", covered, written)
 		}
 		return nil
 	})

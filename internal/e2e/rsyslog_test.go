@@ -20,6 +20,17 @@ import (
 func TestRsyslogShipsAFile(t *testing.T) {
 	t.Run("file store", func(t *testing.T) { shipLog(t, "file://"+filepath.Join(t.TempDir(), "bucket")) })
 	t.Run("Ceph", func(t *testing.T) { shipLog(t, cephBucket(t), cephEnv(t)...) })
+	record(t, "rsyslog", rsyslogVersion(t), "omkafka, lz4: a log file to the produce-only group", works)
+}
+
+func rsyslogVersion(t *testing.T) string {
+	t.Helper()
+	said, err := exec.Command(needProgram(t, "rsyslogd"), "-v").Output()
+	words := strings.Fields(string(said))
+	if err != nil || len(words) < 2 {
+		t.Fatalf("rsyslogd -v: %v: %q", err, said)
+	}
+	return words[1]
 }
 
 // cephBucket is a bucket URL on the Ceph server that scripts/e2e.sh started, under a prefix of

@@ -1,0 +1,3 @@
+#!/usr/bin/env bash
+# Installs Kafka Connect: .cache/clients/connect/driver org.apache.kafka.connect.cli.ConnectStandalone ARG...
+exec "$(dirname "$0")/../java-jobs.sh" connect -Xmx256m -XX:TieredStopAtLevel=1
