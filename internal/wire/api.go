@@ -93,6 +93,9 @@ type Reply struct {
 	None bool
 	// Close closes the connection after what is due has been written, this answer included.
 	Close bool
+	// Awaited reports whether others wait for memory that the answer holds: a peer that takes nothing of
+	// it is then not waited for. Nil: nobody ever waits.
+	Awaited func() bool
 	// Done is called once, after the answer is written or given up; nil for nothing to do.
 	Done func()
 }

@@ -20,6 +20,8 @@ type Conn struct {
 	cancel context.CancelFunc
 	queue  queue
 	serial serialQueue
+	owed   owed
+	proven [classes]bool // of which a whole request has been read; the reader's alone
 
 	mu       sync.Mutex // guards what follows
 	software [2]string
@@ -82,6 +84,7 @@ func newConn(s *Server, id uint64, raw net.Conn) *Conn {
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.queue.init(s.cfg.MaxInFlight)
+	c.owed = owed{debts: &s.debts, written: make(chan struct{}, 1)}
 	return c
 }
 

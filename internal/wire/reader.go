@@ -158,7 +158,8 @@ func (c *Conn) awaitFrame(in *bufio.Reader) (size int, err error) {
 	return size, nil
 }
 
-// readFrame charges the request to the budget, and only then allocates and reads it.
+// readFrame charges the request to the budget once its beginning has come, and only then allocates
+// and reads it.
 func (c *Conn) readFrame(in *bufio.Reader, key int16, size int) ([]byte, *charge, error) {
 	limit := c.server.cfg.MaxOtherFrame
 	if key == keyProduce {
@@ -167,28 +168,34 @@ func (c *Conn) readFrame(in *bufio.Reader, key int16, size int) ([]byte, *charge
 	if size > limit {
 		return nil, nil, refuse("bad_frame", fmt.Errorf("%s request of %d bytes is over the limit of %d", apiName(key), size, limit))
 	}
-	charged, err := c.server.budget.acquire(c.ctx, parseCharge(key, size))
+	// Memory is claimed for a frame that comes, not for one that was announced.
+	if _, err := in.Peek(min(size, readBuffer)); err != nil {
+		return nil, nil, c.readError("frame", err)
+	}
+	need := parseCharge(key, size)
+	charged, err := c.server.budget.acquire(c.ctx, need, c.proven[classOf(need)])
 	if err != nil {
 		return nil, nil, err
 	}
 	frame := make([]byte, size)
-	if err := c.fill(in, frame); err != nil {
+	if err := c.fill(in, frame, charged.pool); err != nil {
 		charged.release()
 		return nil, nil, err
 	}
+	c.proven[classOf(need)] = true
 	return frame, charged, nil
 }
 
 // fill reads a frame. Its peer may take its time, but may not stall while others wait for the
 // memory that the frame claims: a few half-sent frames would hold up every client.
-func (c *Conn) fill(in *bufio.Reader, frame []byte) error {
+func (c *Conn) fill(in *bufio.Reader, frame []byte, from *pool) error {
 	cfg := &c.server.cfg
 	overdue := time.Now().Add(cfg.FrameTimeout + time.Duration(float64(len(frame))/float64(cfg.FrameRate)*float64(time.Second)))
 	for n := 0; n < len(frame); {
 		if err := c.readDeadline(min(cfg.StallTimeout, time.Until(overdue))); err != nil {
 			return err
 		}
-		contended := c.server.budget.waiting.Load() > 0
+		contended := from.contended()
 		m, err := io.ReadFull(in, frame[n:])
 		n += m
 		switch {

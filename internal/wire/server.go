@@ -28,6 +28,7 @@ type Server struct {
 	apis     map[int16]API
 	versions []kmsg.ApiVersionsResponseApiKey // of all APIs, by key
 	budget   *budget
+	debts    debts
 	metrics  *metrics
 	draining chan struct{}
 
@@ -48,7 +49,8 @@ func NewServer(cfg Config, deps Deps, apis []API) (*Server, error) {
 		cfg:       cfg,
 		log:       deps.Log,
 		apis:      make(map[int16]API),
-		budget:    newBudget(cfg.MaxMemory),
+		budget:    newBudget(cfg.MaxMemory, parseCharge(keyProduce, cfg.MaxFrame)),
+		debts:     debts{limit: cfg.MaxMemory / 4},
 		draining:  make(chan struct{}),
 		listeners: make(map[net.Listener]struct{}),
 		conns:     make(map[*Conn]struct{}),

@@ -2,8 +2,11 @@ package wire
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
-	"io"
+	"fmt"
+	"net"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,35 +16,106 @@ import (
 	"github.com/isthmusdata/isthmus/internal/wire/wiretest"
 )
 
-// claim is the beginning of a request that says it has size bytes: of the largest kind.
-func claim(size int) []byte {
+// claim is the beginning of a request that says it has size bytes, with sent of them behind its header.
+func claim(key kmsg.Key, size, sent int) []byte {
 	b := binary.BigEndian.AppendUint32(nil, uint32(size))
-	return append(b, 0, byte(kmsg.Heartbeat), 0, 4, 0, 0, 0, 7)
+	return append(append(b, 0, byte(key), 0, 4, 0, 0, 0, 7), make([]byte, sent)...)
 }
 
-// TestAStalledFrameHoldsUpNobody lets peers claim the whole budget with frames that they do not
-// send: who waits for memory is served as soon as they are cut, not when their frames are overdue.
+// TestAnAnnouncedFrameTakesNoMemory: the header of a large frame is only a word.
+func TestAnAnnouncedFrameTakesNoMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := wiretest.NewPipes()
+		cfg := Default()
+		r := newRig(t, cfg, p, heartbeats(HandlerFunc(echo)))
+		for range 100 {
+			mustSend(t, p.Dial(), claim(kmsg.Heartbeat, cfg.MaxOtherFrame, 100))
+		}
+		synctest.Wait()
+		if used := r.budget.used.Load(); used != 0 {
+			t.Errorf("%d bytes are charged", used)
+		}
+	})
+}
+
+// TestAStalledFrameHoldsUpNobody lets many peers claim memory with frames that they do not send: requests of
+// other classes are served at once, and of the same class those of connections that have sent a whole one before, as soon
+// as one claim is cut; a new connection has its turn soon after.
 func TestAStalledFrameHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := wiretest.NewPipes()
 		cfg := Default()
 		r := newRig(t, cfg, p, heartbeats(HandlerFunc(echo)))
-		stalled, honest := p.Dial(), p.Dial()
-		mustSend(t, stalled, claim(cfg.MaxOtherFrame)) // charged forty times that: everything
+		large := kmsg.NewPtrHeartbeatRequest()
+		large.Group = string(bytes.Repeat([]byte("g"), 1<<20))
+		whole := request(large, 4, 1)
+		took := func(c net.Conn, send []byte) time.Duration {
+			t.Helper()
+			start := time.Now()
+			mustSend(t, c, send)
+			if _, _, err := answer(c); err != nil {
+				t.Fatalf("the honest request was not answered: %v", err)
+			}
+			return time.Since(start)
+		}
+		honest, proven := p.Dial(), p.Dial()
+		took(proven, whole)
+		for range 100 {
+			mustSend(t, p.Dial(), claim(kmsg.Heartbeat, cfg.MaxOtherFrame, readBuffer)) // charged forty times that: all of its class
+		}
 		synctest.Wait()
-		if used := r.budget.used.Load(); used != cfg.MaxMemory {
-			t.Fatalf("%d of %d bytes are charged", used, cfg.MaxMemory)
+		if used := r.budget.used.Load(); used != r.budget.pools[giant].size {
+			t.Fatalf("%d bytes are charged", used)
 		}
-		start := time.Now()
-		mustSend(t, honest, beat(1))
-		if _, _, err := answer(honest); err != nil {
-			t.Fatalf("the honest request was not answered: %v", err)
+		if d := took(honest, beat(1)); d != 0 {
+			t.Errorf("a small request waited for %s", d)
 		}
-		if took := time.Since(start); took > 3*cfg.StallTimeout {
-			t.Errorf("the honest request waited for %s", took)
+		if d := took(proven, whole); d > 2*cfg.StallTimeout {
+			t.Errorf("a large request of a proven connection waited for %s", d)
 		}
-		if _, err := io.ReadAll(stalled); err != nil {
+		if d := took(p.Dial(), beat(2)); d != 0 {
+			t.Errorf("a new connection waited for %s", d)
+		}
+	})
+}
+
+// TestLines serves the proven first, the new every fourth time, and each line in its order.
+func TestLines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &pool{size: 10}
+		ctx, cancel := context.WithCancel(t.Context())
+		if err := p.acquire(ctx, 10, false); err != nil {
 			t.Fatal(err)
+		}
+		var order []string
+		line := func(name string, proven bool) {
+			go func() {
+				if p.acquire(ctx, 6, proven) == nil {
+					order = append(order, name)
+				}
+			}()
+			synctest.Wait()
+		}
+		for i := range 5 {
+			line(fmt.Sprintf("new %d", i), false)
+		}
+		for i := range 5 {
+			line(fmt.Sprintf("proven %d", i), true)
+		}
+		p.release(10)
+		synctest.Wait()
+		for range 8 {
+			p.release(6)
+			synctest.Wait()
+		}
+		want := []string{"proven 0", "proven 1", "proven 2", "new 0", "proven 3", "proven 4", "new 1", "new 2", "new 3"}
+		if !slices.Equal(order, want) {
+			t.Errorf("%q", order)
+		}
+		cancel()
+		synctest.Wait()
+		if p.contended() || p.used != 6 {
+			t.Errorf("%d bytes are taken, waiting: %v", p.used, p.contended())
 		}
 	})
 }

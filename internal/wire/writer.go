@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -149,7 +150,7 @@ func (w *writer) flush() error {
 				buffers[i] = w.scratch[p.from:p.to]
 			}
 		}
-		if err := w.conn.writeAll(buffers, w.size); err != nil {
+		if err := w.conn.writeAll(buffers, w.size, w.awaited); err != nil {
 			return err
 		}
 		w.conn.server.metrics.written.Add(float64(w.size))
@@ -160,6 +161,13 @@ func (w *writer) flush() error {
 	}
 	w.release()
 	return nil
+}
+
+// awaited reports whether others wait for memory that the gathered answers hold.
+func (w *writer) awaited() bool {
+	return w.conn.server.debts.over() || slices.ContainsFunc(w.slots, func(s *slot) bool {
+		return s.reply.Awaited != nil && s.reply.Awaited()
+	})
 }
 
 // release ends the gathered requests and empties the writer.
@@ -175,17 +183,23 @@ func (w *writer) release() {
 	}
 }
 
-// writeAll writes buffers for as long as the peer takes something within every WriteTimeout.
-func (c *Conn) writeAll(buffers net.Buffers, size int) error {
+// writeAll writes buffers for as long as the peer takes something within every WriteTimeout; and within
+// every StallTimeout while others wait for the memory that answers take.
+func (c *Conn) writeAll(buffers net.Buffers, size int, awaited func() bool) error {
 	if _, ok := c.raw.(*tls.Conn); ok {
-		return c.writeTLS(buffers, size)
+		return c.writeTLS(buffers, size, awaited)
 	}
-	for len(buffers) > 0 {
-		if err := c.raw.SetWriteDeadline(time.Now().Add(c.server.cfg.WriteTimeout)); err != nil {
+	for last := time.Now(); len(buffers) > 0; {
+		if err := c.raw.SetWriteDeadline(time.Now().Add(min(c.server.cfg.StallTimeout, c.server.cfg.WriteTimeout))); err != nil {
 			return err
 		}
 		n, err := buffers.WriteTo(c.raw) // drops from buffers what it has written
-		if err != nil && (n == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+		if n > 0 {
+			last = time.Now()
+		} else if err != nil && (time.Since(last) >= c.server.cfg.WriteTimeout || awaited()) {
 			return err
 		}
 	}
@@ -194,10 +208,14 @@ func (c *Conn) writeAll(buffers net.Buffers, size int) error {
 
 // writeTLS copies small buffers together, so that each is not a TLS record of its own. After a
 // deadline the connection is lost, therefore each write is small enough to be done within one.
-func (c *Conn) writeTLS(buffers net.Buffers, size int) error {
+func (c *Conn) writeTLS(buffers net.Buffers, size int, awaited func() bool) error {
 	chunk := make([]byte, 0, min(size, tlsWrite))
 	put := func() error {
-		if err := c.raw.SetWriteDeadline(time.Now().Add(c.server.cfg.WriteTimeout)); err != nil {
+		patience := c.server.cfg.WriteTimeout
+		if awaited() {
+			patience = min(patience, c.server.cfg.StallTimeout)
+		}
+		if err := c.raw.SetWriteDeadline(time.Now().Add(patience)); err != nil {
 			return err
 		}
 		_, err := c.raw.Write(chunk)
@@ -228,7 +246,7 @@ func (c *Conn) writeFailed(r *Request, err error) {
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		c.server.metrics.refused.WithLabelValues("slow_reader").Inc()
-		err = fmt.Errorf("the peer took nothing for %s", c.server.cfg.WriteTimeout)
+		err = fmt.Errorf("the peer takes no answers (%s, or %s while there is no room for more)", c.server.cfg.WriteTimeout, c.server.cfg.StallTimeout)
 	}
 	c.server.rate.Warn("write "+c.remote, "connection closed while answering", "remote", c.remote,
 		"request", r.name(), "client_id", r.ClientID, "error", err)
