@@ -127,6 +127,7 @@ type broker struct {
 	rate    *wire.RateLog
 	metrics *metrics
 	probe   singleflight.Group
+	lists   sharing
 }
 
 // APIs are all requests but Produce, Fetch and ApiVersions, which wire answers itself.

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"net"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -22,9 +23,35 @@ import (
 // from version 12. The internal topic of offsets is led by the asked agent. Version 13 says with 7 at
 // the top that a list of all topics may lack some, since none was ever read; older ones cannot.
 func (b *broker) metadata() wire.API {
-	return b.api(kmsg.Metadata, 0, 13, func(ctx context.Context, r *wire.Request) (kmsg.Response, error) {
-		return b.describe(ctx, r), nil
+	return wire.API{Key: int16(kmsg.Metadata), Min: 0, Max: 13, Handler: wire.SerialReply(b.serveMetadata)}
+}
+
+// everything is a question for all topics: those of one kind share their answers, for a list of
+// thousands is asked in a few bytes.
+type everything struct {
+	version int16
+	zone    string
+	topics  bool // with operations
+	cluster bool
+}
+
+func (b *broker) serveMetadata(ctx context.Context, r *wire.Request) (wire.Reply, error) {
+	req := r.Body.(*kmsg.MetadataRequest)
+	if !asksForAll(req) {
+		return wire.Reply{Body: b.describe(ctx, r)}, nil
+	}
+	key := everything{r.Version, clientZone(r.ClientID), req.IncludeTopicAuthorizedOperations, req.IncludeClusterAuthorizedOperations}
+	body, err := b.lists.ask(ctx, key, func() []byte {
+		// Others may wait for it when this client has gone.
+		resp := b.describe(context.WithoutCancel(ctx), r)
+		resp.SetVersion(r.Version)
+		return resp.AppendTo(nil)
 	})
+	return wire.Reply{Gathered: net.Buffers{body}}, err
+}
+
+func asksForAll(req *kmsg.MetadataRequest) bool {
+	return req.Topics == nil || req.Version == 0 && len(req.Topics) == 0
 }
 
 // Operations that a client may do where no authorizer says otherwise, as Kafka's bits.
@@ -59,7 +86,7 @@ func (b *broker) describe(ctx context.Context, r *wire.Request) kmsg.Response {
 func (b *broker) wanted(ctx context.Context, r *wire.Request, req *kmsg.MetadataRequest) (_ []wantedTopic, code int16) {
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.CallTimeout)
 	defer cancel()
-	if req.Topics == nil || req.Version == 0 && len(req.Topics) == 0 {
+	if asksForAll(req) {
 		return b.allTopics(ctx, r)
 	}
 	b.Topics.keepListed()
