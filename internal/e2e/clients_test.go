@@ -15,7 +15,12 @@ import (
 
 // clients are the libraries of the matrix: scripts/clients/NAME.sh installs one, and leaves its
 // driver in .cache/clients/NAME.
-var clients = []string{"java", "java-2.8"}
+var clients = []string{
+	"java", "java-2.8",
+	"confluent-kafka", "confluent-kafka-2.0", "kafka-python", "kafka-python-2.0", "aiokafka",
+	"kafkajs",
+	"franz-go", "sarama", "kafka-go",
+}
 
 // features are what the matrix asks of every client, in the order of a client's life.
 var features = []struct {

@@ -98,18 +98,17 @@ func settlePage(whole bool) error {
 	return fmt.Errorf("FAIL: docs/compatibility.md is not what this run saw (make compatibility rewrites it):\n%s", changedLines(string(old), page))
 }
 
-// merge puts fresh rows in the place of older ones of the same client and feature. A client has one
-// version: that which was seen last.
+// merge puts fresh rows in the place of older ones of the same client, version and feature. A library may be
+// there in two versions, and only a run of everything knows which are no more.
 func merge(old, fresh []sighting) []sighting {
-	key := func(s sighting) string { return s.client + "|" + s.feature }
-	replaced, version := make(map[string]bool), make(map[string]string)
+	key := func(s sighting) string { return s.client + "|" + s.version + "|" + s.feature }
+	replaced := make(map[string]bool)
 	for _, s := range fresh {
-		replaced[key(s)], version[s.client] = true, s.version
+		replaced[key(s)] = true
 	}
 	var all []sighting
 	for _, s := range old {
 		if !replaced[key(s)] {
-			s.version = cmp.Or(version[s.client], s.version)
 			all = append(all, s)
 		}
 	}
@@ -230,8 +229,8 @@ func TestCompatibilityPage(t *testing.T) {
 	if refused != "\ntext\n" || renderPage(got, refused) != page || len(got) != len(rows) {
 		t.Fatalf("read back %v and %q from:\n%s", got, refused, page)
 	}
-	merged := merge(got, []sighting{{"a", "3", "gzip", works}})
-	if want := renderPage([]sighting{{"b client", "2.0", "consume", works}, {"a", "3", "produce", works}, {"a", "3", "gzip", works}}, ""); renderPage(merged, "") != want {
+	merged := merge(got, []sighting{{"a", "1", "gzip", works}, {"a", "3", "gzip", works}})
+	if want := renderPage([]sighting{{"b client", "2.0", "consume", works}, {"a", "1", "produce", works}, {"a", "1", "gzip", works}, {"a", "3", "gzip", works}}, ""); renderPage(merged, "") != want {
 		t.Errorf("merged into:\n%s\nwant:\n%s", renderPage(merged, ""), want)
 	}
 	if diff := changedLines(page, renderPage(merged, "\ntext\n")); !strings.Contains(diff, "- a 1: | gzip | not offered by the client: no |\n") || !strings.Contains(diff, "+ a 3: | gzip | works |\n") {
