@@ -43,16 +43,12 @@ type claim struct {
 // take puts the cluster object, or finds that an earlier start of this directory had put it: between
 // the fsync of node.json and the put, and between the put and its answer, the process may have died.
 func (c *claim) take(ctx context.Context, now time.Time) error {
-	body, err := json.Marshal(claimed{
+	object := claimed{
 		ClusterID: c.mine.ClusterID, Cluster: c.mine.Cluster, Incarnation: c.mine.Incarnation,
 		Created: now.UTC().Format(time.RFC3339),
-	})
-	if err != nil {
-		return fmt.Errorf("encode %s: %w", c.key, err)
 	}
-	sum := crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli))
 	return c.retry(ctx, func(ctx context.Context) error {
-		err := c.store.PutNew(ctx, c.key, [][]byte{body}, sum)
+		err := c.put(ctx, c.key, object)
 		switch {
 		case err == nil:
 			return nil
@@ -75,35 +71,60 @@ func (c *claim) hold(ctx context.Context) error { return c.retry(ctx, c.look) }
 
 // insist is hold for a node that is to lead: it has been running, so that whatever the bucket may say
 // (denied, gone) is tried again until ctx ends. Only another owner is final.
-func (c *claim) insist(ctx context.Context) error {
-	return c.again(ctx, c.look, func(err error) bool { return !errors.Is(err, ErrSuperseded) })
-}
+func (c *claim) insist(ctx context.Context) error { return c.again(ctx, c.look, mayPass) }
+
+// mayPass: whatever the bucket says may change, but for whose it is.
+func mayPass(err error) bool { return !errors.Is(err, ErrSuperseded) }
 
 // look reads the cluster object once. What can never become right wraps ErrSuperseded.
 func (c *claim) look(ctx context.Context) error {
-	info, err := c.store.Head(ctx, c.key)
-	if err != nil {
-		return c.missing(err)
-	}
-	if info.Size == 0 || info.Size > maxClaim {
-		return fmt.Errorf("%w: %s has %d B, which no cluster object has: use another prefix", ErrSuperseded, c.key, info.Size)
-	}
-	raw, err := c.store.GetRange(ctx, c.key, 0, info.Size)
-	if err != nil {
-		return c.missing(err)
-	}
 	var found claimed
-	if err := json.Unmarshal(raw, &found); err != nil || found.ClusterID == "" {
+	err := c.read(ctx, c.key, &found)
+	switch {
+	case errors.Is(err, errJunk), err == nil && found.ClusterID == "":
 		return fmt.Errorf("%w: %s is not a cluster object: use another prefix", ErrSuperseded, c.key)
+	case err != nil:
+		return c.missing(err)
 	}
 	return c.compare(found)
+}
+
+// errJunk: an object under our key holds what we never write.
+var errJunk = errors.New("not what is written there")
+
+// read decodes one small JSON object.
+func (c *claim) read(ctx context.Context, key string, into any) error {
+	info, err := c.store.Head(ctx, key)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", key, err)
+	}
+	if info.Size == 0 || info.Size > maxClaim {
+		return fmt.Errorf("read %s: %w: it has %d B", key, errJunk, info.Size)
+	}
+	raw, err := c.store.GetRange(ctx, key, 0, info.Size)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", key, err)
+	}
+	if err := json.Unmarshal(raw, into); err != nil {
+		return fmt.Errorf("read %s: %w: %w", key, errJunk, err)
+	}
+	return nil
+}
+
+// put stores one small JSON object under a key that must be free.
+func (c *claim) put(ctx context.Context, key string, value any) error {
+	body, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", key, err)
+	}
+	return c.store.PutNew(ctx, key, [][]byte{body}, crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
 }
 
 func (c *claim) missing(err error) error {
 	if c.mine.Ready && errors.Is(err, objstore.ErrNotFound) {
 		return fmt.Errorf("%w: %s is gone, though data directory %s had put it: check --bucket, or restore the object from a version or a copy", ErrSuperseded, c.key, c.dir)
 	}
-	return fmt.Errorf("read %s: %w", c.key, err)
+	return err
 }
 
 func (c *claim) compare(found claimed) error {

@@ -6,7 +6,8 @@
 //	I3  durable   a proposal is answered once a quorum's disks hold its entry and it is applied
 //	I4  pure      everything an answer depends on is in the entry; a restart replays it
 //	I9  confirmed View reads no state that another leader could have moved on since it was called
-//	I12 one       a node leads only a bucket prefix whose cluster object names its cluster and life
+//	I12 one       a node leads only a bucket prefix whose cluster object names its cluster and life, and
+//	              only from the copy of its data directory that led last
 //
 // # Words
 //
@@ -15,12 +16,13 @@
 //	             most as fast as the leader's monotonic clock
 //	term barrier the first command of a term (Elect); nothing is proposed or read before it is applied
 //	claim        the object <cluster>/meta/cluster that says whose the bucket prefix is
+//	turn         a numbered object <cluster>/meta/<incarnation>/turns/<n>; whoever puts the next one leads
 //
 // # The data directory
 //
 //	lock         held by flock while a process uses the directory
 //	node.json    which cluster, which life, which node: written before anything else
-//	log.db       raft's log, term and vote (bbolt)
+//	log.db       raft's log, term and vote, and what is known of turns (bbolt)
 //	snapshots/   the last two snapshots (raft's own layout, CRC-64)
 //
 // # When the disk fails

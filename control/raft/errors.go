@@ -17,6 +17,7 @@ var (
 	ErrStopped = errors.New("control node has stopped")
 	// ErrInUse: another process has the data directory.
 	ErrInUse = errors.New("in use by another process")
-	// ErrSuperseded: the bucket prefix belongs to another cluster or to a later life of this one (I12).
+	// ErrSuperseded: the bucket prefix belongs to another cluster or to a later life of this one, or another
+	// copy of the data directory has led since (I12).
 	ErrSuperseded = errors.New("this node may not lead the bucket prefix")
 )

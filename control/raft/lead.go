@@ -80,8 +80,8 @@ func (n *Node) lead(ctx context.Context) (stop func()) {
 }
 
 // term leads until ctx ends: first everything that stands in the log is applied, then the bucket is
-// asked whether this node may still lead (I12), then the clock is judged, and the first command of the
-// term says what came of it. Only then are proposals and reads let in.
+// asked whether this node may still lead, and told that it does (I12), then the clock is judged, and the
+// first command of the term says what came of it. Only then are proposals and reads let in.
 func (n *Node) term(ctx context.Context) {
 	term := n.raft.CurrentTerm()
 	if err := n.takeOver(ctx, term); err != nil {
@@ -95,7 +95,7 @@ func (n *Node) term(ctx context.Context) {
 	n.m.leader.Set(1)
 	n.log.Info("leading", "term", term, "cluster", n.identity.Cluster, "id", n.identity.ClusterID)
 	n.deps.Elected(ctx)
-	<-ctx.Done()
+	n.holdTurn(ctx, term)
 	n.m.leader.Set(0)
 	n.ledTerm.Store(0)
 	n.proposer.stop()
@@ -110,10 +110,61 @@ func (n *Node) takeOver(ctx context.Context, term uint64) error {
 	if err := n.claim.insist(ctx); err != nil {
 		return err
 	}
+	if err := n.takeTurn(ctx, term); err != nil {
+		return err
+	}
 	n.wait("waiting for a second clock")
 	frozen := n.judgeClock(ctx)
 	n.wait("waiting for the first entry of the term")
 	return n.elect(term, frozen)
+}
+
+// takeTurn takes the next turn. If this directory's last turn was taken elsewhere, whoever took it may lead
+// still: it is given the time to notice.
+func (n *Node) takeTurn(ctx context.Context, term uint64) error {
+	n.wait("waiting for the bucket to take this leader's turn: " + n.turns.key(n.turns.mine.Turn+1))
+	if err := n.turns.take(ctx, term, n.deps.Wall()); err != nil {
+		return err
+	}
+	if n.turns.moved() {
+		pause := 2 * n.config.TurnLook
+		what := fmt.Sprintf("waiting %s, for data directory %s has moved or the machine has started anew: whoever led from it before notices meanwhile", pause, n.dir.path)
+		n.log.Warn(what)
+		n.wait(what)
+		if n.pause(ctx, pause); ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	return n.turns.settle()
+}
+
+// holdTurn looks for another leader until ctx ends, and takes another turn now and then, so that a copy of the
+// data directory that lacks what was applied meanwhile can be told from it.
+func (n *Node) holdTurn(ctx context.Context, term uint64) {
+	tick := time.NewTicker(n.config.TurnLook)
+	defer tick.Stop()
+	taken, applied := time.Now(), n.Applied()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		err := n.turns.look(ctx)
+		if at := n.Applied(); err == nil && at != applied && time.Since(taken) >= n.config.TurnAge {
+			if err = n.turns.take(ctx, term, n.deps.Wall()); err == nil {
+				taken, applied = time.Now(), at
+			}
+		}
+		switch {
+		case err == nil, ctx.Err() != nil:
+		case mayPass(err):
+			n.log.Warn("bucket could not be asked for another leader; this one goes on", "error", err)
+		default:
+			n.Fail(fmt.Errorf("lead in term %d: %w", term, err))
+			return
+		}
+	}
 }
 
 func (n *Node) wait(what string) { n.waiting.Store(&what) }

@@ -48,6 +48,7 @@ type Node struct {
 	dir      *dataDir
 	identity Identity
 	claim    *claim
+	turns    *turns
 	store    *boltdb.BoltStore
 	machine  *machine
 	clock    *statetime.Clock

@@ -57,6 +57,9 @@ func (n *Node) start() (err error) {
 			return err
 		}
 	}
+	if n.turns, err = newTurns(n.claim, n.store, n.dir); err != nil {
+		return err
+	}
 	return n.newRaft(config, logs, votes, snapshots, transport)
 }
 

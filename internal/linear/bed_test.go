@@ -31,6 +31,7 @@ func newBed(t *testing.T, seed uint64) *bed {
 	b.config.BucketURL, b.config.Listen = "mem://", "127.0.0.1:0"
 	b.config.Raft.Dir = t.TempDir()
 	b.config.Raft.ElectionTimeout = 10 * time.Millisecond
+	b.config.Raft.TurnLook = 50 * time.Millisecond
 	b.config.Tick = 10 * time.Millisecond
 	b.config.DefaultPartitions = partitions
 	b.config.Tunnel.Coordinator.MinSessionTimeout = 100 * time.Millisecond
