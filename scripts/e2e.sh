@@ -24,7 +24,7 @@ trap finish EXIT
 install() {
   local name=$1 at=$ISTHMUS_E2E_INSTALLS/$1
   shift
-  { status=0; nice "$@" >"$at.log" 2>&1 </dev/null || status=$?; echo $status >"$at.new"; mv "$at.new" "$at.status"; } &
+  { status=0; nice -n 19 "$@" >"$at.log" 2>&1 </dev/null || status=$?; echo $status >"$at.new"; mv "$at.new" "$at.status"; } &
   running[$name]=$!
 }
 

@@ -19,6 +19,7 @@ import (
 // group, and takes them with another (kafkareceiver, OTLP out) from the fetch-only one: each arrives once, also when the
 // second collector is stopped and started again in the middle.
 func TestOpenTelemetry(t *testing.T) {
+	t.Parallel() // after all that do not say this: its install takes longest, and nobody is to wait for it
 	otel := openDriver(t, "otel")
 	c := startCluster(t, "file://"+filepath.Join(t.TempDir(), "bucket"))
 	c.isthmus("topic", "create", "otlp_logs", "--partitions", "3")
