@@ -72,7 +72,7 @@ func faults() []fault {
 		{"kill control", "the control plane is killed with -9 and started again", true, false, killControl},
 		{"freeze control", "the control plane is stopped for 20 s and goes on", true, false, freezeControl},
 		{"disk full", "the control plane's disk is full; it ends, and is started again with room", true, false, fillDisk},
-		{"clocks ahead", "all clocks jump an hour ahead, the control plane is started anew, and back", true, false, jumpClocks(time.Hour)},
+		{"clocks ahead", "all clocks jump an hour ahead, the control plane is started anew, and back; then its clock is confirmed", true, false, jumpClocks(time.Hour)},
 		{"clocks behind", "all clocks jump an hour back, the control plane is started anew, and forth", true, false, jumpClocks(-time.Hour)},
 		{"bucket busy", "nine in ten requests to the bucket are answered 503 SlowDown", true, true, storm(weather{busy: 0.9})},
 		{"answers lost", "half of the requests to the bucket are carried out and their answers lost", true, true, storm(weather{lost: 0.5})},
@@ -148,13 +148,25 @@ func jumpClocks(by time.Duration) func(context.Context, *strike) error {
 		if err := jump(by); err != nil {
 			return err
 		}
-		status, err := s.operate(ctx, "control", "status")
-		if frozen := strings.Contains(status, "frozen"); err == nil && frozen != (by > 0) {
-			err = fmt.Errorf("after a jump of %v the clock is frozen: %v", by, frozen)
-		}
+		wrong := s.frozen(ctx, by > 0)
 		pause(ctx, wrongTime)
-		return errors.Join(err, jump(0))
+		if err := errors.Join(wrong, jump(0)); err != nil || by < 0 {
+			return err
+		}
+		if _, err := s.operate(ctx, "control", "confirm-clock"); err != nil {
+			return err
+		}
+		return s.frozen(ctx, false)
 	}
+}
+
+// frozen looks whether the control plane trusts its clock as little as it should.
+func (s *strike) frozen(ctx context.Context, want bool) error {
+	status, err := s.operate(ctx, "control", "status")
+	if got := strings.Contains(status, "frozen"); err == nil && got != want {
+		err = fmt.Errorf("the control plane's clock is frozen: %v, want %v", got, want)
+	}
+	return err
 }
 
 func storm(w weather) func(context.Context, *strike) error {

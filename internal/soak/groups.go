@@ -40,6 +40,7 @@ type groupCounts struct {
 	Assignments int64 `json:"assignments"` // times that a member was given partitions
 	Commits     int64 `json:"commits"`
 	Uncommitted int64 `json:"commits_without_success"`
+	Interrupted int64 `json:"interrupted"` // times that a client said it had lost the group, and joined again
 }
 
 // member is one client of a group.
@@ -158,10 +159,15 @@ func (m *member) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		fetches := m.client.PollRecords(ctx, 5000)
 		fetches.EachError(func(_ string, p int32, err error) {
-			if ctx.Err() == nil && !errors.Is(err, context.Canceled) {
-				m.group.mu.Lock()
+			m.group.mu.Lock()
+			defer m.group.mu.Unlock()
+			var lost *kgo.ErrGroupSession
+			switch {
+			case ctx.Err() != nil || errors.Is(err, context.Canceled): // it leaves
+			case errors.As(err, &lost):
+				m.group.counts.Interrupted++
+			default:
 				m.group.fault("group %s, partition %d: %v", m.group.name, p, err)
-				m.group.mu.Unlock()
 			}
 		})
 		fetches.EachRecord(m.read)

@@ -229,7 +229,7 @@ func (r *Report) Print(w io.Writer) error {
 	line("read meanwhile\t\tlost %d\tduplicated %d\treordered %d", r.Live.Lost, r.Live.Duplicated, r.Live.Reordered)
 	for _, name := range sorted(r.Groups) {
 		g := r.Groups[name]
-		line("group %s\tread %d\tskipped %d\tforgotten commits %d\tagain %d\t(%d assignments)", name, g.Read, g.Skipped, g.Rewound, g.Again, g.Assignments)
+		line("group %s\tread %d\tskipped %d\tforgotten commits %d\tagain %d\t(%d assignments, %d interruptions)", name, g.Read, g.Skipped, g.Rewound, g.Again, g.Assignments, g.Interrupted)
 	}
 	line("latency\tproduce p99 %.2f s\tend to end p99 %.2f s", r.Live.ProduceP99, r.Live.EndToEnd99)
 	if err := t.Flush(); err != nil {

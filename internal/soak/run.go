@@ -67,9 +67,12 @@ func Run(ctx context.Context, c Config) (report *Report, err error) {
 	defer func() { err = errors.Join(err, s.cluster.close()) }()
 	// The proxy draws from a sequence of its own: how many requests there are is not the seed's to say.
 	if err := s.cluster.start(ctx, rand.New(rand.NewPCG(c.Seed, 1))); err != nil {
+		s.report.Wrong = append(s.report.Wrong, "the cluster did not start: "+err.Error())
 		return s.report, errors.Join(err, s.logs())
 	}
-	err = s.run(ctx)
+	if err = s.run(ctx); err != nil {
+		s.report.Wrong = append(s.report.Wrong, "the soak did not come to its end: "+err.Error())
+	}
 	return s.report, errors.Join(err, s.logs())
 }
 
@@ -95,15 +98,15 @@ func (s *soak) run(ctx context.Context) error {
 		err = s.strikeAll(ctx)
 	}
 	result, loadErr := load()
+	s.report.Seconds = time.Since(s.began).Seconds()
+	s.measure()
 	if err = errors.Join(err, loadErr, churn()); err != nil {
 		return err
 	}
-	s.report.Seconds = time.Since(s.began).Seconds()
 	s.say("load has ended; reading everything once more")
 	if err := s.check(ctx, result); err != nil {
 		return err
 	}
-	s.measure()
 	s.say("waiting for processes to come to rest")
 	if s.report.Rest, err = s.cluster.atRest(ctx, before); err != nil {
 		return err

@@ -141,13 +141,14 @@ func (w *watcher) waiting() (produce, read time.Duration) {
 	return produce, read
 }
 
-// between are the gaps that overlap a time, cut to begin in it.
+// between are the gaps that end in a time, cut to begin in it. One that goes on behind it is another fault's,
+// for a fault waits until there is none.
 func (w *watcher) between(from, to time.Time) []gap {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var found []gap
 	for _, g := range w.gaps {
-		if !g.to.After(from) || !g.from.Before(to) {
+		if !g.to.After(from) || g.to.After(to) {
 			continue
 		}
 		if g.from.Before(from) {

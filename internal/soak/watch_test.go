@@ -58,6 +58,9 @@ func TestWatcherFindsTimesWithoutService(t *testing.T) {
 	if late := w.between(at(2), at(3)); len(late) != 2 || late[0].length() != time.Second {
 		t.Errorf("of the third second: %v", late)
 	}
+	if early := w.between(at(2), at(2.5)); len(early) != 0 {
+		t.Errorf("of half a second of it: %v", early)
+	}
 }
 
 // TestReadBeforeItsAcknowledgement: what came early is not owed.
