@@ -10,6 +10,8 @@
 //     is about to tell clients of members may Check first, which finds a killed process at once.
 //   - A member that goes takes with it only what it had; one that comes takes over only what is its
 //     own, and only after it has lived for the settling time.
+//   - A member that is cut off from the control plane leads nothing while at most half of those with
+//     its role are.
 //   - Agents that have heard the same gossip name the same leaders and owners.
 //   - Gossip is trusted for liveness, never for order: a wrong member list costs a detour or a
 //     second GET, never a record. Any member with the role may serve anything.

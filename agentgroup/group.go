@@ -170,7 +170,7 @@ func (g *Group) Owner(chunk string) (addr string, self bool) {
 // gossip address stay.
 func (g *Group) Update(self Member) error {
 	g.mu.Lock()
-	self.Agent, self.Gossip, self.Settled = g.self.Agent, g.self.Gossip, g.self.Settled
+	self.Agent, self.Gossip, self.Settled, self.Cut = g.self.Agent, g.self.Gossip, g.self.Settled, g.self.Cut
 	self = self.normal()
 	err := checkSelf(self)
 	if err == nil {
@@ -182,6 +182,28 @@ func (g *Group) Update(self Member) error {
 	}
 	return g.announce()
 }
+
+// SetCut gossips whether this agent is cut off from the control plane.
+func (g *Group) SetCut(cut bool) error {
+	g.mu.Lock()
+	g.self.Cut = cut
+	g.mu.Unlock()
+	return g.announce()
+}
+
+// PassedOver reports whether this agent is cut off and others lead in its place, in all its roles.
+func (g *Group) PassedOver() bool {
+	me, ring := g.Self(), g.ring.Load()
+	for _, role := range me.Roles {
+		if !ring.passesOver(role) {
+			return false
+		}
+	}
+	return me.Cut
+}
+
+// Coordinator is the member that clients of consumer groups should turn to when they have asked this one.
+func (g *Group) Coordinator() Member { return g.ring.Load().Coordinator(g.Self()) }
 
 // announce gossips the meta; it returns once a member has been told, or there is none.
 func (g *Group) announce() error {

@@ -215,6 +215,17 @@ func TestUpdateAndSettle(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.sees(t, "b's new session", func(m []Member) bool { return len(m) == 2 && m[1].Session == 99 && m[1].Settled })
+	if err := b.SetCut(true); err != nil {
+		t.Fatal(err)
+	}
+	a.sees(t, "b cut off", func(m []Member) bool { return len(m) == 2 && m[1].Cut && m[1].Session == 99 })
+	if got := b.Coordinator(); !b.PassedOver() || got.NodeID != 1 || a.PassedOver() || a.Coordinator().NodeID != 1 {
+		t.Errorf("cut off, it is passed over: %v, and names coordinator %d", b.PassedOver(), got.NodeID)
+	}
+	if err := b.SetCut(false); err != nil {
+		t.Fatal(err)
+	}
+	a.sees(t, "b back", func(m []Member) bool { return len(m) == 2 && !m[1].Cut })
 	self.Zone = strings.Repeat("z", 300)
 	if err := b.Update(self); err == nil || b.Self().Zone != "a" {
 		t.Errorf("an impossible update: %v, %+v", err, b.Self())

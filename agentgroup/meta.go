@@ -14,6 +14,7 @@ const MaxMeta = 500
 const (
 	metaVersion = 1
 	metaSettled = 1 << 0
+	metaCut     = 1 << 1
 	maxRoles    = 16
 	maxText     = 255
 )
@@ -23,7 +24,7 @@ var errMeta = errors.New("invalid member meta")
 // appendMeta encodes what a member gossips about itself; name and gossip address travel outside.
 //
 //	version  1 byte
-//	flags    1 byte    bit 0: settled
+//	flags    1 byte    bit 0: settled, bit 1: cut off from the control plane
 //	node id  uvarint
 //	session  uvarint
 //	port     uvarint   Kafka
@@ -35,6 +36,9 @@ func appendMeta(dst []byte, m Member) []byte {
 	flags := byte(0)
 	if m.Settled {
 		flags |= metaSettled
+	}
+	if m.Cut {
+		flags |= metaCut
 	}
 	dst = append(dst, metaVersion, flags)
 	dst = binary.AppendUvarint(dst, uint64(uint32(m.NodeID)))
@@ -75,7 +79,7 @@ func parseMeta(b []byte) (Member, error) {
 	if b[0] != metaVersion {
 		return Member{}, fmt.Errorf("%w: version %d, this program reads %d", errMeta, b[0], metaVersion)
 	}
-	m := Member{Settled: b[1]&metaSettled != 0}
+	m := Member{Settled: b[1]&metaSettled != 0, Cut: b[1]&metaCut != 0}
 	d := metaReader{b: b[2:]}
 	node, session, port := d.number(), d.number(), d.number()
 	m.Session = session

@@ -19,7 +19,7 @@ func TestMetaRoundTrip(t *testing.T) {
 			Zone:    text.Draw(t, "zone"),
 			Host:    text.Draw(t, "host"),
 			Port:    rapid.Int32Range(0, math.MaxUint16).Draw(t, "port"),
-			Settled: rapid.Bool().Draw(t, "settled"),
+			Settled: rapid.Bool().Draw(t, "settled"), Cut: rapid.Bool().Draw(t, "cut"),
 		}
 		if rapid.Bool().Draw(t, "has a peer") {
 			m.Peer = "10.1.2.3:7950"

@@ -29,6 +29,11 @@ const rememberGone = time.Hour
 // or a lossy network. Where no candidate has settled, as in a group that has just started, there is
 // nothing to be steady about, and all count.
 //
+// A member that is cut off from the control plane can neither commit nor say that something is not there,
+// while its neighbours can. So it leads nothing, as long as it is the exception: at most half of those with
+// the role are cut off. Otherwise it is the control plane that is away, and moving would help nobody. It
+// goes on to own chunks, for the bucket is another way.
+//
 // The candidates' order: the asked zone before others, then settled before unsettled, then
 // weight. A newcomer that is alone in its zone leads there at once: an unsettled leader nearby is
 // better than zone-crossing traffic.
@@ -90,7 +95,36 @@ func (r *Ring) find(id int32) (Member, bool) {
 // Leader is the member with the role that clients in the zone should turn to for a partition;
 // with zone "" that of the whole group. It is false when no member has the role.
 func (r *Ring) Leader(now time.Duration, p topic.Partition, zone, role string) (Member, bool) {
-	return r.heaviest(now, partitionKey(p), zone, func(m *Member) bool { return m.HasRole(role) })
+	passed := r.passesOver(role)
+	return r.heaviest(now, partitionKey(p), zone, func(m *Member) bool { return m.HasRole(role) && !(passed && m.Cut) })
+}
+
+// passesOver reports whether members with the role that are cut off are passed over: some are, and they
+// are no more than half.
+func (r *Ring) passesOver(role string) bool {
+	cut, all := 0, 0
+	for i := range r.members {
+		if m := &r.members[i]; m.HasRole(role) {
+			all++
+			if m.Cut {
+				cut++
+			}
+		}
+	}
+	return cut > 0 && 2*cut <= all
+}
+
+// Coordinator is the member that clients of consumer groups should turn to when they have asked self: self,
+// or the first that is not cut off if self is and is passed over.
+func (r *Ring) Coordinator(self Member) Member {
+	if self.Cut && r.passesOver("") {
+		for _, m := range r.members {
+			if !m.Cut {
+				return m
+			}
+		}
+	}
+	return self
 }
 
 // Owner is the member that holds a chunk for a zone: one with the role fetch, a chunk server and

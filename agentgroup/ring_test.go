@@ -82,6 +82,55 @@ func TestRingPrefersRoleThenZone(t *testing.T) {
 	})
 }
 
+// TestRingPassesOverThoseCutOff: while at most half of those with a role are cut off, none of these leads, in
+// whatever zone, and everything else stays where it was; when more are, nothing moves.
+func TestRingPassesOverThoseCutOff(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		members := drawMembers(t)
+		before := NewRing(settle).With(0, members)
+		cut, all := map[string]int{}, map[string]int{}
+		off := map[int32]bool{}
+		members = slices.Clone(members)
+		for i := range members {
+			m := &members[i]
+			m.Cut = rapid.Bool().Draw(t, "cut")
+			off[m.NodeID] = m.Cut
+			for _, role := range m.Roles {
+				all[role]++
+				if m.Cut {
+					cut[role]++
+				}
+			}
+		}
+		after := before.With(time.Second, members)
+		for _, p := range partitions() {
+			for _, role := range []string{"produce", "fetch"} {
+				was, had := before.Leader(time.Second, p, "a", role)
+				is, has := after.Leader(time.Second, p, "a", role)
+				if had != has {
+					t.Fatalf("a leader of %s: %v, then %v", role, had, has)
+				}
+				if !has {
+					continue
+				}
+				exception := 2*cut[role] <= all[role]
+				if exception && is.Cut {
+					t.Fatalf("%d leads for %s, cut off, with %d of %d", is.NodeID, role, cut[role], all[role])
+				}
+				if (!exception || !off[was.NodeID]) && is.NodeID != was.NodeID {
+					t.Fatalf("%s moves from %d to %d, with %d of %d cut off", role, was.NodeID, is.NodeID, cut[role], all[role])
+				}
+			}
+		}
+		for _, chunk := range []string{"a", "b", "c"} {
+			was, _ := before.Owner(time.Second, chunk, "a")
+			if is, _ := after.Owner(time.Second, chunk, "a"); is.NodeID != was.NodeID {
+				t.Fatalf("chunk %s moves from %d to %d", chunk, was.NodeID, is.NodeID)
+			}
+		}
+	})
+}
+
 // TestRingsAgree: agents that heard the same members, in whatever order, draw the same ring.
 func TestRingsAgree(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -34,6 +34,10 @@ const drainTimeout = 30 * time.Second
 // which is 12 s by itself, so that a control plane that is away is not worth waiting for.
 const goodbyeTimeout = 2 * time.Second
 
+// handOverGrace is how long an agent that is cut off waits to hear whether its neighbours are as well, which
+// notice it a heartbeat earlier or later.
+const handOverGrace = 3 * time.Second
+
 func newAgent() *cobra.Command {
 	config := defaultAgent()
 	cmd := &cobra.Command{
@@ -203,7 +207,9 @@ func (a *agent) login(ctx, life context.Context) (err error) {
 	if a.peers != nil {
 		request.PeerAddress = a.peers.Addr().String()
 	}
-	a.membership = client.NewMembership(a.client, request, client.Hooks{Granted: a.granted, Ended: a.ended, Seeds: a.seeds}, a.log)
+	a.membership = client.NewMembership(a.client, request, client.Hooks{
+		Granted: a.granted, Ended: a.ended, Seeds: a.seeds, Reached: func(ok bool) { a.reached(life, ok) },
+	}, a.log)
 	notice := time.AfterFunc(operatorNotice, func() {
 		a.log.Info("waiting for the control plane", "control", a.config.Control)
 	})
@@ -240,6 +246,29 @@ func (a *agent) ended(session uint64) {
 	if a.producer != nil {
 		a.producer.SessionEnded(session)
 	}
+}
+
+// reached is told when the control plane does not answer any more, and when it does again. Neighbours
+// that it answers can do what this agent cannot, so that clients are sent to them: what they have sent here
+// and not heard of they send again, and it gets the same place.
+func (a *agent) reached(life context.Context, ok bool) {
+	if err := a.group.SetCut(!ok); err != nil {
+		a.log.Info("neighbours were not told yet whether the control plane answers", "answers", ok, "error", err)
+	}
+	if ok {
+		return
+	}
+	a.running.Go(func() {
+		select {
+		case <-life.Done():
+			return
+		case <-time.After(handOverGrace):
+		}
+		if a.group.PassedOver() {
+			clients := a.server.Disconnect()
+			a.log.Warn("the control plane answers neighbours and not this agent: clients are sent to them", "connections_closed", clients)
+		}
+	})
 }
 
 func (a *agent) seeds(seeds []string) {

@@ -112,6 +112,8 @@ type neighbours struct{ group *agentgroup.Group }
 
 func (n neighbours) Self() broker.Member { return asBroker(n.group.Self()) }
 
+func (n neighbours) Coordinator() broker.Member { return asBroker(n.group.Coordinator()) }
+
 // Members are those that clients may be told of; a killed one is not told of even in the second
 // that gossip needs to find out.
 func (n neighbours) Members() []broker.Member {

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/isthmusdata/isthmus/internal/faultnet"
 	"github.com/isthmusdata/isthmus/internal/objstore"
 	"github.com/isthmusdata/isthmus/internal/record/recordtest"
 )
@@ -26,6 +27,7 @@ func TestNothingIsLostDuplicatedOrReorderedWhen(t *testing.T) {
 		"agents of both groups are killed and return":      agentsKilled,
 		"agents of both groups stop as they should":        agentsStopped,
 		"the control plane is away and returns":            controlAway,
+		"agents of both groups are cut off from it":        agentsCutOff,
 		"answers of the bucket are lost or come late":      bucketForgets,
 		"the bucket is slow and throttles":                 bucketSlow,
 		"the disk of the bucket is full for a while":       diskFull,
@@ -74,6 +76,36 @@ func agentsStopped(t *testing.T) {
 		}
 		f.send(300)
 	}
+	f.sound()
+}
+
+// agentsCutOff lets the way from one agent of each group to the control plane fall silent: the others take
+// over while it is.
+func agentsCutOff(t *testing.T) {
+	l := startLands(t)
+	links := map[string]*faultnet.Link{}
+	for name, a := range l.agents { // anew and together, so that all lead something
+		l.must(l.kill(name))
+		link, err := faultnet.Open("127.0.0.1:0", l.controlAddr())
+		l.must(err)
+		t.Cleanup(link.Close)
+		links[name], a.config.Control = link, []string{link.Address}
+	}
+	for name := range links {
+		l.must(l.restart(l.ctx, name))
+	}
+	f := l.flows("cut-off", 8)
+	f.send(400)
+	f.acked(400)
+	eventually(t, "all is read", func() bool { return f.ledger.Counts().Lost == 0 })
+	links["prod-2"].Mute()
+	links["analytics-2"].Mute()
+	f.send(400)
+	f.acked(800)
+	eventually(t, "all is read while agents are cut off", func() bool { return f.ledger.Counts().Lost == 0 })
+	l.must(links["prod-2"].Heal())
+	l.must(links["analytics-2"].Heal())
+	f.send(400)
 	f.sound()
 }
 

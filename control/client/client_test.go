@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,6 +39,7 @@ type script struct {
 	topics   *controlpb.TopicsResponse
 	beats    []*controlpb.HeartbeatResponse
 	logins   uint64
+	away     atomic.Bool // heartbeats are not answered
 }
 
 type attempt struct {
@@ -96,6 +98,9 @@ func (s *script) Login(ctx context.Context, _ *controlpb.LoginRequest) (*control
 func (s *script) Heartbeat(_ context.Context, r *controlpb.HeartbeatRequest) (*controlpb.HeartbeatResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.away.Load() {
+		return nil, status.Error(codes.Unavailable, "away")
+	}
 	if len(s.beats) == 0 {
 		return &controlpb.HeartbeatResponse{}, nil
 	}
@@ -301,6 +306,36 @@ func TestMembershipHearsOfTheEnd(t *testing.T) {
 	for _, want := range []string{"granted", "x", "ended", "granted"} {
 		if got := <-news; got != want {
 			t.Fatalf("heard %q, want %q", got, want)
+		}
+	}
+	cancel()
+	if err := <-ran; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestMembershipNoticesSilence: half a lease without an answer is told, and so is the next answer; nothing is
+// told twice.
+func TestMembershipNoticesSilence(t *testing.T) {
+	s := &script{}
+	news := make(chan bool, 16)
+	m := NewMembership(serve(t, s), LoginRequest{Agent: "a", Group: "g"}, Hooks{
+		Granted: func(Grant) {}, Ended: func(uint64) {}, Seeds: func([]string) {}, Reached: func(ok bool) { news <- ok },
+	}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- m.Run(ctx) }()
+	reached := true
+	for range 2 {
+		for _, away := range []bool{true, false} {
+			s.away.Store(away)
+			for first := true; first || reached == away; first = false { // a slow machine may hear silence of its own
+				told := <-news
+				if told == reached {
+					t.Fatalf("told twice: %v", told)
+				}
+				reached = told
+			}
 		}
 	}
 	cancel()

@@ -16,6 +16,8 @@ type Hooks struct {
 	Ended func(session uint64)
 	// Seeds: the addresses of the group's live agents have changed.
 	Seeds func(seeds []string)
+	// Reached: the control plane has not answered for half a lease, or answers again. May be nil.
+	Reached func(bool)
 }
 
 // Membership keeps one agent logged in.
@@ -28,8 +30,13 @@ type Membership struct {
 	login sync.Mutex // held while logging in: one login at a time
 
 	mu      sync.Mutex
-	grant   Grant // Session 0: none lives
+	grant   Grant         // Session 0: none lives
+	lease   time.Duration // of the last grant
+	heard   time.Time     // when the control plane last answered
 	changed chan struct{}
+
+	telling sync.Mutex // held while Reached is called
+	silent  bool       // what it was told last
 }
 
 // NewMembership logs in at the first call of Grant or Run.
@@ -51,6 +58,7 @@ func (m *Membership) Grant(ctx context.Context) (Grant, error) {
 	m.set(g)
 	m.log.Info("logged in", "session", g.Session, "node", g.NodeID, "cluster", g.Cluster)
 	m.hooks.Granted(g)
+	m.hear()
 	return g, nil
 }
 
@@ -65,6 +73,13 @@ func (m *Membership) EndSession(ctx context.Context, session uint64) error {
 
 // Run keeps a session alive until ctx ends. It returns only then, or when logging in can never succeed.
 func (m *Membership) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var listening sync.WaitGroup
+	defer listening.Wait()
+	defer cancel()
+	if m.hooks.Reached != nil {
+		listening.Go(func() { m.listen(ctx) })
+	}
 	for ctx.Err() == nil {
 		g, err := m.Grant(ctx)
 		switch {
@@ -95,6 +110,9 @@ func (m *Membership) keep(ctx context.Context, g Grant) {
 		case <-tick.C:
 		}
 		beat, err := m.beat(ctx, g)
+		if err == nil {
+			m.hear()
+		}
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -117,6 +135,44 @@ func (m *Membership) beat(ctx context.Context, g Grant) (Beat, error) {
 	return m.client.Heartbeat(ctx, g.Session)
 }
 
+// hear notes that the control plane has answered.
+func (m *Membership) hear() {
+	m.mu.Lock()
+	m.heard = time.Now()
+	m.mu.Unlock()
+	m.tell()
+}
+
+// tell calls Reached if there is news. The state is read while no other call is under way, so that the last
+// call says what is.
+func (m *Membership) tell() {
+	if m.hooks.Reached == nil {
+		return
+	}
+	m.telling.Lock()
+	defer m.telling.Unlock()
+	m.mu.Lock()
+	silent := m.lease > 0 && time.Since(m.heard) >= m.lease/2
+	m.mu.Unlock()
+	if silent != m.silent {
+		m.silent = silent
+		m.hooks.Reached(!silent)
+	}
+}
+
+// listen notices silence.
+func (m *Membership) listen(ctx context.Context) {
+	for {
+		m.mu.Lock()
+		wait := max(m.lease/12, 10*time.Millisecond)
+		m.mu.Unlock()
+		if sleep(ctx, wait) != nil {
+			return
+		}
+		m.tell()
+	}
+}
+
 func (m *Membership) live() Grant {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -126,7 +182,7 @@ func (m *Membership) live() Grant {
 func (m *Membership) set(g Grant) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.grant = g
+	m.grant, m.lease, m.heard = g, g.Lease, time.Now()
 }
 
 // forget drops the session if it is the one that lives, and wakes keep.

@@ -61,6 +61,7 @@ type Group interface {
 	Members() []Member // by node id
 	// Leader is the member with the role that leads p for clients in zone; "" is any zone.
 	Leader(p topic.Partition, zone, role string) (Member, bool)
+	Coordinator() Member // whom clients of consumer groups should turn to: Self, unless it can do nothing for them
 }
 
 // Refiner finds the first record at or after ts inside a location, as agents do that may read.

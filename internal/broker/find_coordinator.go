@@ -10,12 +10,12 @@ import (
 )
 
 // FindCoordinator, key 10, versions 0 to 6: the agent that was asked is the coordinator of every
-// group, for it carries what it is asked to the control plane; nothing is asked of anybody here.
+// group, for it carries what it is asked to the control plane; one that is cut off from that names another.
 // Version 4 asks for several keys. Transactions (type 1) are refused with 53 until they are served.
 // Left out: share groups (type 2), refused with 42.
 func (b *broker) findCoordinator() wire.API {
 	return b.api(kmsg.FindCoordinator, 0, 6, func(_ context.Context, r *wire.Request) (kmsg.Response, error) {
-		return findCoordinator(r.Body.(*kmsg.FindCoordinatorRequest), b.Group.Self()), nil
+		return findCoordinator(r.Body.(*kmsg.FindCoordinatorRequest), b.Group.Coordinator()), nil
 	})
 }
 
@@ -24,26 +24,26 @@ const (
 	coordinatorTxn   = 1
 )
 
-func findCoordinator(req *kmsg.FindCoordinatorRequest, self Member) kmsg.Response {
+func findCoordinator(req *kmsg.FindCoordinatorRequest, who Member) kmsg.Response {
 	resp := kmsg.NewPtrFindCoordinatorResponse()
 	if req.Version < 4 {
-		c := coordinator(req.CoordinatorKey, req.CoordinatorType, self)
+		c := coordinator(req.CoordinatorKey, req.CoordinatorType, who)
 		resp.ErrorCode, resp.ErrorMessage = c.ErrorCode, c.ErrorMessage
 		resp.NodeID, resp.Host, resp.Port = c.NodeID, c.Host, c.Port
 		return resp
 	}
 	for _, key := range req.CoordinatorKeys {
-		resp.Coordinators = append(resp.Coordinators, coordinator(key, req.CoordinatorType, self))
+		resp.Coordinators = append(resp.Coordinators, coordinator(key, req.CoordinatorType, who))
 	}
 	return resp
 }
 
-func coordinator(key string, kind int8, self Member) kmsg.FindCoordinatorResponseCoordinator {
+func coordinator(key string, kind int8, who Member) kmsg.FindCoordinatorResponseCoordinator {
 	c := kmsg.NewFindCoordinatorResponseCoordinator()
 	c.Key, c.NodeID, c.Port = key, -1, -1
 	switch kind {
 	case coordinatorGroup:
-		c.NodeID, c.Host, c.Port = self.NodeID, self.Host, self.Port
+		c.NodeID, c.Host, c.Port = who.NodeID, who.Host, who.Port
 	case coordinatorTxn:
 		c.ErrorCode = kerr.TransactionalIDAuthorizationFailed.Code
 		c.ErrorMessage = ptr("transactions are not served yet")

@@ -219,6 +219,19 @@ func TestFindCoordinator(t *testing.T) {
 	})
 }
 
+// TestFindCoordinatorWhileCutOff names a neighbour that can reach the control plane.
+func TestFindCoordinatorWhileCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		group := &fakeGroup{self: 2, cut: true, members: []Member{{NodeID: 1, Host: "b", Port: 9092}, {NodeID: 2, Host: "a", Port: 9092}}}
+		a := newAgent(t, Default(), newFakeControl(), group, nil)
+		req := kmsg.NewPtrFindCoordinatorRequest()
+		req.CoordinatorKey = "g"
+		if resp := a.ask(req, 3).(*kmsg.FindCoordinatorResponse); resp.ErrorCode != 0 || resp.NodeID != 1 || resp.Host != "b" {
+			t.Errorf("%+v", resp)
+		}
+	})
+}
+
 // TestInitProducerID refuses transactions here and carries the rest to the control plane.
 func TestInitProducerID(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -208,6 +208,7 @@ func (c *fakeControl) admin(_ context.Context, _ Call, req kmsg.Request) (kmsg.R
 type fakeGroup struct {
 	self    int32
 	members []Member
+	cut     bool
 }
 
 func (g *fakeGroup) Members() []Member { return g.members }
@@ -219,6 +220,14 @@ func (g *fakeGroup) Self() Member {
 		}
 	}
 	return Member{NodeID: g.self, Host: "self", Port: 9}
+}
+
+// Coordinator is the first other member when this one is cut off.
+func (g *fakeGroup) Coordinator() Member {
+	if g.cut {
+		return g.members[0]
+	}
+	return g.Self()
 }
 
 func (g *fakeGroup) Leader(p topic.Partition, zone, role string) (Member, bool) {

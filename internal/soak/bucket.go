@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/isthmusdata/isthmus/internal/faultnet"
 )
 
 // weather is what the way to the bucket is like. Shares are of requests, from 0 to 1.
@@ -218,7 +220,7 @@ func hangUp(w http.ResponseWriter) {
 	if err != nil {
 		panic(http.ErrAbortHandler) // the server closes it
 	}
-	reset(conn)
+	faultnet.Reset(conn)
 }
 
 // slowed reads no faster than the weather's rate, shared by all.

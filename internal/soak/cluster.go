@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/isthmusdata/isthmus/internal/faultnet"
 )
 
 // The two groups, and how many agents each has.
@@ -31,10 +33,10 @@ type node struct {
 type agent struct {
 	*node
 	group, role string
-	host        string // of its own addresses
-	front       *link  // from clients; what it advertises
-	uplink      *link  // to the control plane
-	moves       int    // how often it came back with other ports
+	host        string         // of its own addresses
+	front       *faultnet.Link // from clients; what it advertises
+	uplink      *faultnet.Link // to the control plane
+	moves       int            // how often it came back with other ports
 }
 
 // cluster is everything that runs. Every address is a loopback address of this soak's own, so that ports
@@ -143,7 +145,7 @@ func (c *cluster) addAgent(name, group, role string, number int) (a *agent, err 
 	if a.node, err = c.node(name, ""); err != nil {
 		return nil, err
 	}
-	if a.uplink, err = openLink(c.host(number+200)+":7400", c.listen); err != nil {
+	if a.uplink, err = faultnet.Open(c.host(number+200)+":7400", c.listen); err != nil {
 		return nil, err
 	}
 	if err := a.settle(c.host(number + 100)); err != nil {
@@ -156,16 +158,16 @@ func (c *cluster) addAgent(name, group, role string, number int) (a *agent, err 
 func (a *agent) settle(front string) (err error) {
 	port := func(base int) string { return ":" + strconv.Itoa(base+100*a.moves) }
 	if a.front != nil {
-		a.front.close()
+		a.front.Close()
 	}
 	kafka := a.host + port(9092)
-	if a.front, err = openLink(front+port(9092), kafka); err != nil {
+	if a.front, err = faultnet.Open(front+port(9092), kafka); err != nil {
 		return err
 	}
 	a.http = a.host + port(7481)
 	a.args = []string{
-		"agent", "--control", a.uplink.address, "--group", a.group, "--roles", a.role, "--memory", "256MiB", "--cache", "32MiB",
-		"--kafka", kafka, "--advertise", a.front.address, "--gossip", a.host + port(7946), "--http", a.http,
+		"agent", "--control", a.uplink.Address, "--group", a.group, "--roles", a.role, "--memory", "256MiB", "--cache", "32MiB",
+		"--kafka", kafka, "--advertise", a.front.Address, "--gossip", a.host + port(7946), "--http", a.http,
 	}
 	return nil
 }
@@ -185,21 +187,21 @@ func (c *cluster) members(group string) []*agent {
 func (c *cluster) brokers(group string) []string {
 	var all []string
 	for _, a := range c.members(group) {
-		all = append(all, a.front.address)
+		all = append(all, a.front.Address)
 	}
 	return all
 }
 
 // busy are the agents that have carried more than the small talk of idle clients for a second.
 func (c *cluster) busy(ctx context.Context) map[string]bool {
-	before := map[*link]int64{}
+	before := map[*faultnet.Link]int64{}
 	for _, a := range c.agents {
-		before[a.front] = a.front.carried.Load()
+		before[a.front] = a.front.Carried.Load()
 	}
 	pause(ctx, time.Second)
 	busy := map[string]bool{}
 	for _, a := range c.agents {
-		busy[a.name] = a.front.carried.Load()-before[a.front] > 50_000
+		busy[a.name] = a.front.Carried.Load()-before[a.front] > 50_000
 	}
 	return busy
 }
@@ -240,8 +242,8 @@ func (c *cluster) stop() error {
 func (c *cluster) close() error {
 	for _, a := range c.agents {
 		a.kill()
-		a.front.close()
-		a.uplink.close()
+		a.front.Close()
+		a.uplink.Close()
 	}
 	if c.control != nil {
 		c.control.kill()

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/isthmusdata/isthmus/internal/faultnet"
 )
 
 // few is what clients may take to turn elsewhere, beyond the fault itself: seconds, not more.
@@ -202,9 +204,9 @@ func killAgent(group string) func(context.Context, *strike) error {
 	return func(ctx context.Context, s *strike) error {
 		a := s.pick(group, true)
 		a.kill()
-		a.front.refuse()
+		a.front.Refuse()
 		pause(ctx, downTime)
-		return errors.Join(a.front.heal(), a.start(), a.ready(ctx))
+		return errors.Join(a.front.Heal(), a.start(), a.ready(ctx))
 	}
 }
 
@@ -213,10 +215,10 @@ func moveAgent(group string) func(context.Context, *strike) error {
 		a := s.pick(group, true)
 		a.kill()
 		a.moves++
-		if err := a.settle(strings.Split(a.front.address, ":")[0]); err != nil {
+		if err := a.settle(strings.Split(a.front.Address, ":")[0]); err != nil {
 			return err
 		}
-		s.note = "now at " + a.front.address
+		s.note = "now at " + a.front.Address
 		return errors.Join(a.start(), a.ready(ctx))
 	}
 }
@@ -242,12 +244,12 @@ func cutClients(group string) func(context.Context, *strike) error {
 	return func(ctx context.Context, s *strike) error { return s.sever(ctx, s.pick(group, false).front) }
 }
 
-func (s *strike) sever(ctx context.Context, l *link) error {
+func (s *strike) sever(ctx context.Context, l *faultnet.Link) error {
 	if s.silence() {
-		l.mute()
+		l.Mute()
 	} else {
-		l.refuse()
+		l.Refuse()
 	}
 	pause(ctx, cutTime)
-	return l.heal()
+	return l.Heal()
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/isthmusdata/isthmus/internal/faultnet"
 )
 
 // consumers is one consumer group, whose members come and go. Each reads, checks and then commits, so
@@ -269,6 +271,6 @@ func (d *dialer) cut() {
 	defer d.mu.Unlock()
 	d.gone = true
 	for _, conn := range d.conns {
-		reset(conn)
+		faultnet.Reset(conn)
 	}
 }

@@ -7,11 +7,13 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"pgregory.net/rapid"
@@ -235,6 +237,35 @@ func TestDrain(t *testing.T) {
 		}
 		<-req.Conn.Done()
 	})
+}
+
+// TestDisconnect closes what is open, and goes on serving.
+func TestDisconnect(t *testing.T) {
+	asked := make(chan struct{}, 1)
+	r := newRig(t, Default(), nil, heartbeats(HandlerFunc(func(ctx context.Context, req *Request, reply func(Reply)) {
+		if req.Body.(*kmsg.HeartbeatRequest).Generation == 0 {
+			asked <- struct{}{}
+			<-ctx.Done() // never answered
+			reply(Reply{Close: true})
+			return
+		}
+		echo(ctx, req, reply)
+	})))
+	c := r.dial()
+	mustSend(t, c, beat(0))
+	<-asked
+	if n := r.Disconnect(); n != 1 {
+		t.Errorf("%d connections closed", n)
+	}
+	_ = c.SetReadDeadline(time.Now().Add(60 * time.Second))
+	if n, err := c.Read(make([]byte, 1)); n != 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("read %d bytes, %v", n, err)
+	}
+	again := r.dial()
+	mustSend(t, again, beat(7))
+	if id, _, err := answer(again); id != 7 || err != nil {
+		t.Errorf("a new connection is answered %d, %v", id, err)
+	}
 }
 
 // TestDrainTimeout gives up what is not answered in time.

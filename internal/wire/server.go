@@ -190,6 +190,11 @@ func (s *Server) stop() []*Conn {
 			s.log.Warn("close kafka listener", "listener", ln.Addr().String(), "error", err)
 		}
 	}
+	return s.open()
+}
+
+// open are the connections that are open. The caller holds mu.
+func (s *Server) open() []*Conn {
 	conns := make([]*Conn, 0, len(s.conns))
 	for c := range s.conns {
 		conns = append(conns, c)
@@ -215,6 +220,18 @@ func (s *Server) Drain(ctx context.Context) error {
 		s.Close()
 		return fmt.Errorf("drain kafka listener: %w", ctx.Err())
 	}
+}
+
+// Disconnect closes the connections that are open, for clients that should look where else to turn; what
+// is unanswered stays so. New ones are accepted.
+func (s *Server) Disconnect() (closed int) {
+	s.mu.Lock()
+	conns := s.open()
+	s.mu.Unlock()
+	for _, c := range conns {
+		c.close()
+	}
+	return len(conns)
 }
 
 // Close closes all listeners and connections at once; what is unanswered stays so.

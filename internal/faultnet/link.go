@@ -1,4 +1,4 @@
-package soak
+package faultnet
 
 import (
 	"errors"
@@ -9,12 +9,11 @@ import (
 	"sync/atomic"
 )
 
-// link forwards TCP connections to one address and can be cut. Clients know its address, so that
-// a cut is theirs to notice as they would a network's.
-type link struct {
-	address string
+// Link forwards TCP connections to one address. Its methods may be called concurrently.
+type Link struct {
+	Address string // where it listens
 
-	carried atomic.Int64 // bytes, both ways
+	Carried atomic.Int64 // bytes, both ways
 
 	mu       sync.Mutex
 	target   string
@@ -24,9 +23,9 @@ type link struct {
 	running  sync.WaitGroup
 }
 
-// openLink listens and forwards.
-func openLink(address, target string) (*link, error) {
-	l := &link{address: address, target: target, conns: map[net.Conn]bool{}}
+// Open listens at an address and forwards to another.
+func Open(address, target string) (*Link, error) {
+	l := &Link{Address: address, target: target, conns: map[net.Conn]bool{}}
 	if err := l.accept(); err != nil {
 		return nil, err
 	}
@@ -34,22 +33,22 @@ func openLink(address, target string) (*link, error) {
 }
 
 // accept lets connections in, after a refusal or at first.
-func (l *link) accept() error {
+func (l *Link) accept() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.listener != nil {
 		return nil
 	}
-	listener, err := net.Listen("tcp", l.address)
+	listener, err := net.Listen("tcp", l.Address)
 	if err != nil {
 		return fmt.Errorf("listen before %s: %w", l.target, err)
 	}
-	l.listener = listener
+	l.listener, l.Address = listener, listener.Addr().String()
 	l.running.Go(func() {
 		for {
 			conn, err := listener.Accept()
 			if err != nil {
-				return // closed by refuse
+				return // closed by Refuse
 			}
 			l.running.Go(func() { l.serve(conn) })
 		}
@@ -57,8 +56,8 @@ func (l *link) accept() error {
 	return nil
 }
 
-// refuse behaves as a host where nothing listens: connections are reset, new ones refused.
-func (l *link) refuse() {
+// Refuse behaves as a host where nothing listens: connections are reset, new ones refused.
+func (l *Link) Refuse() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.listener != nil {
@@ -66,14 +65,14 @@ func (l *link) refuse() {
 		l.listener = nil
 	}
 	for conn := range l.conns {
-		reset(conn)
+		Reset(conn)
 	}
 	l.unmute()
 }
 
-// mute behaves as a network that drops every packet: connections stay and carry nothing. What was sent
+// Mute behaves as a network that drops every packet: connections stay and carry nothing. What was sent
 // meanwhile arrives when the silence ends, as TCP sees to it.
-func (l *link) mute() {
+func (l *Link) Mute() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.silent == nil {
@@ -81,29 +80,29 @@ func (l *link) mute() {
 	}
 }
 
-// heal ends a cut of either kind.
-func (l *link) heal() error {
+// Heal ends a cut of either kind.
+func (l *Link) Heal() error {
 	l.mu.Lock()
 	l.unmute()
 	l.mu.Unlock()
 	return l.accept()
 }
 
-func (l *link) unmute() {
+func (l *Link) unmute() {
 	if l.silent != nil {
 		close(l.silent)
 		l.silent = nil
 	}
 }
 
-// close ends the link and everything on it.
-func (l *link) close() {
-	l.refuse()
+// Close ends the link and everything on it.
+func (l *Link) Close() {
+	l.Refuse()
 	l.running.Wait()
 }
 
 // pass waits while the link is silent.
-func (l *link) pass() {
+func (l *Link) pass() {
 	for {
 		l.mu.Lock()
 		silent := l.silent
@@ -115,8 +114,8 @@ func (l *link) pass() {
 	}
 }
 
-// keep notes a connection, so that refuse finds it; false: the link refuses already.
-func (l *link) keep(conn net.Conn) bool {
+// keep notes a connection, so that Refuse finds it; false: the link refuses already.
+func (l *Link) keep(conn net.Conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.listener == nil {
@@ -126,28 +125,28 @@ func (l *link) keep(conn net.Conn) bool {
 	return true
 }
 
-func (l *link) drop(conn net.Conn) {
+func (l *Link) drop(conn net.Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.conns, conn)
 	conn.Close()
 }
 
-func (l *link) serve(from net.Conn) {
+func (l *Link) serve(from net.Conn) {
 	defer l.drop(from)
 	if !l.keep(from) {
-		reset(from)
+		Reset(from)
 		return
 	}
 	l.pass()
 	to, err := net.Dial("tcp", l.target)
 	if err != nil {
-		reset(from)
+		Reset(from)
 		return
 	}
 	defer l.drop(to)
 	if !l.keep(to) {
-		reset(from)
+		Reset(from)
 		return
 	}
 	var back sync.WaitGroup
@@ -157,15 +156,15 @@ func (l *link) serve(from net.Conn) {
 }
 
 // pump copies one direction, and says its end on the other side the way it came.
-func (l *link) pump(to, from net.Conn) {
+func (l *Link) pump(to, from net.Conn) {
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buffer)
 		l.pass()
-		l.carried.Add(int64(n))
+		l.Carried.Add(int64(n))
 		if n > 0 {
 			if _, werr := to.Write(buffer[:n]); werr != nil {
-				reset(from)
+				Reset(from)
 				return
 			}
 		}
@@ -175,14 +174,14 @@ func (l *link) pump(to, from net.Conn) {
 			}
 		}
 		if err != nil {
-			reset(to)
+			Reset(to)
 			return
 		}
 	}
 }
 
-// reset closes a connection without a goodbye.
-func reset(conn net.Conn) {
+// Reset closes a connection without a goodbye.
+func Reset(conn net.Conn) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0) // fails only on a connection that is closed
 	}
