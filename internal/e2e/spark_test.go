@@ -4,12 +4,9 @@ package e2e
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"path/filepath"
 	"testing"
-
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // TestSparkStructuredStreaming reads the fetch-only group with a streaming query that keeps counts and sums, and
@@ -24,14 +21,7 @@ func TestSparkStructuredStreaming(t *testing.T) {
 	const records, users = 2000, 5
 	want := make(map[string]tally)
 	for run := range 2 {
-		var sent []*kgo.Record
-		for i := run * records; i < (run+1)*records; i++ {
-			user := fmt.Sprintf("p%d", i%users)
-			sent = append(sent, &kgo.Record{Topic: "events", Value: fmt.Appendf(nil, `{"u":%q,"n":%d}`, user, i)})
-			old := want[user]
-			want[user] = tally{User: user, Count: old.Count + 1, Sum: old.Sum + i}
-		}
-		write(t, c.prod, sent...)
+		sendEvents(t, c, want, run*records, (run+1)*records, users)
 
 		spark.job(t, "UserCount", brokers(c.analytics), brokers(c.prod), checkpoint).ends()
 
