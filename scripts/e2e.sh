@@ -6,7 +6,7 @@
 # (openDriver in internal/e2e), it waits for.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-slow=' otel '
+slow=' otel clickhouse '
 
 ISTHMUS_E2E_INSTALLS=$(mktemp -d)
 export ISTHMUS_E2E_INSTALLS

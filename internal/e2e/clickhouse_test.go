@@ -17,6 +17,7 @@ import (
 // TestClickHouse feeds a table from the fetch-only group through ClickHouse's Kafka engine and a materialized view:
 // every user's count and sum are those of what was sent, and a second run goes on where the first has committed.
 func TestClickHouse(t *testing.T) {
+	t.Parallel() // after all that do not say this: its install takes long, and nobody is to wait for it
 	clickhouse := openDriver(t, "clickhouse")
 	c := startCluster(t, "file://"+filepath.Join(t.TempDir(), "bucket"))
 	c.isthmus("topic", "create", "events", "--partitions", "4")
