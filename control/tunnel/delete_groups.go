@@ -8,6 +8,7 @@ import (
 	"github.com/isthmusdata/isthmus/control"
 	"github.com/isthmusdata/isthmus/control/controlpb"
 	"github.com/isthmusdata/isthmus/control/coordinator"
+	"github.com/isthmusdata/isthmus/control/desk"
 )
 
 // DeleteGroups, key 42, versions 0 to 2.
@@ -44,18 +45,14 @@ func (tm *term) deleteGroup(ctx context.Context, name string) (int16, error) {
 	}
 	ch := make(chan answered, 1)
 	code, dropped := int16(0), false
-	err := tm.with(func(m *coordinator.Machine, _ int64) {
-		switch m.Drop(name) {
-		case codeNonEmptyGroup:
-			code = codeNonEmptyGroup
+	err := tm.at(func(d *desk.Desk, now int64) {
+		d.With(now, func(m *coordinator.Machine) { code = m.Drop(name) })
+		if code == codeNonEmptyGroup {
 			return
-		case 0:
-			dropped = true
 		}
-		tm.enqueue(job{
-			commands: []*controlpb.Command{{Op: &controlpb.Command_DeleteGroup{DeleteGroup: &controlpb.DeleteGroupCommand{Group: name}}}},
-			done:     func(rs []control.Result, err error) { ch <- answered{rs, err} },
-		})
+		code, dropped = 0, code == 0
+		d.Enqueue([]*controlpb.Command{{Op: &controlpb.Command_DeleteGroup{DeleteGroup: &controlpb.DeleteGroupCommand{Group: name}}}},
+			func(rs []control.Result, err error) { ch <- answered{rs, err} })
 	})
 	if err != nil || code != 0 {
 		return code, err

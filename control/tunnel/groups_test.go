@@ -395,7 +395,7 @@ func TestCallerGoesAway(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := len(tm.waiting); n != 0 {
+		if n := tm.desk.Waiting(); n != 0 {
 			t.Fatalf("%d requests are still parked", n)
 		}
 		began := time.Now()

@@ -40,15 +40,15 @@ func (t *Tunnel) Register(r prometheus.Registerer) error {
 			return read(tm)
 		})
 	}
-	size := func(pick func(groups, members, parked int) int) func(*term) float64 {
-		return func(tm *term) float64 { return float64(pick(tm.machine.Sizes())) }
+	size := func(pick func(groups, members, parked, queued int) int) func(*term) float64 {
+		return func(tm *term) float64 { return float64(pick(tm.desk.Sizes())) }
 	}
 	for _, c := range []prometheus.Collector{
 		t.metrics.requests, t.metrics.seconds, t.metrics.denied,
-		gauge("groups", "Consumer groups held, empty ones included.", size(func(g, _, _ int) int { return g })),
-		gauge("group_members", "Members of consumer groups.", size(func(_, m, _ int) int { return m })),
-		gauge("group_parked_requests", "JoinGroup and SyncGroup requests that wait.", size(func(_, _, p int) int { return p })),
-		gauge("group_queue_bytes", "Commits and assignments waiting for the log.", func(tm *term) float64 { return float64(tm.bytes) }),
+		gauge("groups", "Consumer groups held, empty ones included.", size(func(g, _, _, _ int) int { return g })),
+		gauge("group_members", "Members of consumer groups.", size(func(_, m, _, _ int) int { return m })),
+		gauge("group_parked_requests", "JoinGroup and SyncGroup requests that wait.", size(func(_, _, p, _ int) int { return p })),
+		gauge("group_queue_bytes", "Commits and assignments waiting for the log.", size(func(_, _, _, q int) int { return q })),
 	} {
 		if err := r.Register(c); err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 	"github.com/isthmusdata/isthmus/control"
 	"github.com/isthmusdata/isthmus/control/controlpb"
 	"github.com/isthmusdata/isthmus/control/coordinator"
+	"github.com/isthmusdata/isthmus/control/desk"
 	"github.com/isthmusdata/isthmus/internal/topic"
 )
 
@@ -126,15 +127,12 @@ func notFoundCode(version int16) int16 {
 func (tm *term) commit(ctx context.Context, who coordinator.Identity, notFound int16, offsets []*controlpb.GroupOffset) ([]int16, error) {
 	ch := make(chan answered, 1)
 	var refused int16
-	err := tm.with(func(m *coordinator.Machine, now int64) {
-		if refused = m.CheckCommit(now, who, notFound); refused != 0 {
-			return
-		}
-		if !tm.room() {
+	err := tm.at(func(d *desk.Desk, now int64) {
+		if d.Bytes() >= tm.t.cfg.QueueBytes {
 			refused = codeCoordinatorNotAvailable
 			return
 		}
-		tm.enqueue(job{commands: splitCommit(offsets), done: func(rs []control.Result, err error) { ch <- answered{rs, err} }})
+		refused = d.Commit(now, who, notFound, offsets, func(rs []control.Result, err error) { ch <- answered{rs, err} })
 	})
 	if err != nil || refused != 0 {
 		return repeat(refused, len(offsets)), err
@@ -151,22 +149,6 @@ func (tm *term) commit(ctx context.Context, who coordinator.Identity, notFound i
 		return nil, errors.New("commit offsets: the state did not answer each of them")
 	}
 	return codes, nil
-}
-
-// offsetsPerCommand keeps a command well below the size of a log entry, with
-// metadata of the greatest length.
-const offsetsPerCommand = 100
-
-func splitCommit(offsets []*controlpb.GroupOffset) []*controlpb.Command {
-	var out []*controlpb.Command
-	for len(offsets) > 0 {
-		n := min(len(offsets), offsetsPerCommand)
-		out = append(out, &controlpb.Command{Op: &controlpb.Command_CommitOffsets{
-			CommitOffsets: &controlpb.CommitOffsetsCommand{Offsets: offsets[:n]},
-		}})
-		offsets = offsets[n:]
-	}
-	return out
 }
 
 func repeat(code int16, n int) []int16 {

@@ -112,12 +112,8 @@ func (tm *term) deleteOffsets(ctx context.Context, group string, places []delete
 		cmd.Partitions = append(cmd.Partitions, p.which)
 	}
 	ch := make(chan answered, 1)
-	err := tm.with(func(*coordinator.Machine, int64) {
-		tm.enqueue(job{
-			commands: []*controlpb.Command{{Op: &controlpb.Command_DeleteOffsets{DeleteOffsets: cmd}}},
-			done:     func(rs []control.Result, err error) { ch <- answered{rs, err} },
-		})
-	})
+	err := tm.enqueue([]*controlpb.Command{{Op: &controlpb.Command_DeleteOffsets{DeleteOffsets: cmd}}},
+		func(rs []control.Result, err error) { ch <- answered{rs, err} })
 	if err != nil {
 		return err
 	}

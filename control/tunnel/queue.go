@@ -4,10 +4,9 @@ import (
 	"context"
 	"fmt"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/isthmusdata/isthmus/control"
 	"github.com/isthmusdata/isthmus/control/controlpb"
+	"github.com/isthmusdata/isthmus/control/desk"
 )
 
 // answered is what became of a job.
@@ -26,23 +25,10 @@ func await(ctx context.Context, ch <-chan answered) ([]control.Result, error) {
 	}
 }
 
-// enqueue puts a job behind all others; mu is held. Jobs reach the log in this
-// order: one entry holds what came while the one before it was stored.
-func (tm *term) enqueue(j job) {
-	for _, c := range j.commands {
-		j.size += proto.Size(c) + 64 // the time stamp and framing of a command
-	}
-	tm.queue = append(tm.queue, j)
-	tm.bytes += j.size
-	select {
-	case tm.wake <- struct{}{}:
-	default:
-	}
+// enqueue puts commands behind everything that was queued before.
+func (tm *term) enqueue(commands []*controlpb.Command, done func([]control.Result, error)) error {
+	return tm.at(func(d *desk.Desk, _ int64) { d.Enqueue(commands, done) })
 }
-
-// room reports whether the queue may grow; mu is held. Assignments are queued
-// even without room: there is at most one a group under way.
-func (tm *term) room() bool { return tm.bytes < tm.t.cfg.QueueBytes }
 
 // propose takes jobs to the log, one proposal at a time, so that they are applied in order.
 func (tm *term) propose() {
@@ -52,49 +38,25 @@ func (tm *term) propose() {
 			return
 		case <-tm.wake:
 		}
-		for {
-			jobs := tm.take()
-			if len(jobs) == 0 {
-				break
-			}
-			tm.proposeJobs(jobs)
+		for tm.proposeBatch() {
 		}
 	}
 }
 
-// take removes what fits into one entry from the queue.
-func (tm *term) take() []job {
+// proposeBatch takes what fits into one entry to the log and waits for it; it reports whether there was anything.
+func (tm *term) proposeBatch() bool {
 	tm.mu.Lock()
-	defer tm.mu.Unlock()
-	n, size := 0, 0
-	for n < len(tm.queue) && (n == 0 || size+tm.queue[n].size <= tm.t.cfg.EntryBytes) {
-		size += tm.queue[n].size
-		n++
-	}
-	jobs := append([]job(nil), tm.queue[:n]...)
-	tm.queue = tm.queue[n:]
-	if len(tm.queue) == 0 {
-		tm.queue = nil
-	}
-	tm.bytes -= size
-	return jobs
-}
-
-func (tm *term) proposeJobs(jobs []job) {
-	var commands []*controlpb.Command
-	for _, j := range jobs {
-		commands = append(commands, j.commands...)
+	batch := tm.desk.Take(tm.t.cfg.EntryBytes)
+	tm.mu.Unlock()
+	commands := batch.Commands()
+	if len(commands) == 0 {
+		return false
 	}
 	results, err := tm.t.propose(tm.ctx, commands...)
-	for _, j := range jobs {
-		if err != nil {
-			j.done(nil, err)
-			continue
-		}
-		n := len(j.commands)
-		j.done(results[:n:n], nil)
-		results = results[n:]
+	if err := tm.at(func(d *desk.Desk, now int64) { d.Settle(now, batch, results, err) }); err != nil {
+		tm.t.log.Debug("settle consumer groups after the term", "error", err)
 	}
+	return true
 }
 
 // propose asks the backend, and holds it to one result a command.

@@ -2,7 +2,6 @@ package tunnel
 
 import (
 	"github.com/isthmusdata/isthmus/control"
-	"github.com/isthmusdata/isthmus/control/controlpb"
 	"github.com/isthmusdata/isthmus/internal/topic"
 )
 
@@ -43,22 +42,4 @@ func hasShare(s *control.State, name string) bool {
 		return !found
 	})
 	return found
-}
-
-// storedGroup is a group of the state as the coordinator takes it back.
-func storedGroup(g control.Group) *controlpb.SyncGroupCommand {
-	out := &controlpb.SyncGroupCommand{
-		Group: g.Name, ProtocolType: g.ProtocolType, Protocol: g.Protocol, Generation: g.Generation, Leader: g.Leader,
-	}
-	for _, m := range g.Members {
-		member := &controlpb.GroupMember{
-			Id: m.ID, InstanceId: m.InstanceID, ClientId: m.ClientID, ClientHost: m.ClientHost,
-			SessionTimeoutMs: m.SessionTimeoutMs, RebalanceTimeoutMs: m.RebalanceTimeoutMs, Assignment: m.Assignment,
-		}
-		for _, p := range m.Protocols {
-			member.Protocols = append(member.Protocols, &controlpb.GroupProtocol{Name: p.Name, Metadata: p.Metadata})
-		}
-		out.Members = append(out.Members, member)
-	}
-	return out
 }

@@ -8,57 +8,36 @@ import (
 
 	"github.com/isthmusdata/isthmus/control"
 	"github.com/isthmusdata/isthmus/control/awake"
-	"github.com/isthmusdata/isthmus/control/controlpb"
 	"github.com/isthmusdata/isthmus/control/coordinator"
+	"github.com/isthmusdata/isthmus/control/desk"
 )
 
-// term is the coordinator during one leadership of this node: the machine, who
-// waits for it, and the queue before the log.
+// term is the coordinator during one leadership of this node: the desk, and the goroutines that keep its
+// time and carry its queue to the log.
 type term struct {
 	t      *Tunnel
 	ctx    context.Context
 	cancel context.CancelFunc
 	ended  sync.WaitGroup
 
-	mu      sync.Mutex
-	over    bool
-	machine *coordinator.Machine
-	nextID  coordinator.RequestID
-	waiting map[coordinator.RequestID]chan coordinator.Reply
-	queue   []job
-	bytes   int           // of the queue
-	wake    chan struct{} // holds a token when the queue is not empty
-	rearm   chan struct{} // holds a token when the machine's next deadline may have moved
-}
-
-// job is what is proposed together, and who hears of it.
-type job struct {
-	commands []*controlpb.Command
-	size     int
-	done     func([]control.Result, error)
+	mu    sync.Mutex
+	over  bool
+	desk  *desk.Desk
+	wake  chan struct{} // holds a token when the queue is not empty
+	rearm chan struct{} // holds a token when the machine's next deadline may have moved
 }
 
 // Elected makes this node the coordinator: it reads the stored groups and starts
 // their sessions afresh. It is called after the term's barrier is applied.
 func (t *Tunnel) Elected(ctx context.Context) error {
 	t.Resigned()
-	machine := coordinator.New(t.cfg.Coordinator)
-	now := t.now()
-	err := t.backend.View(ctx, func(s *control.State) {
-		s.EachGroup(func(g control.Group) bool {
-			// A group that only ever committed offsets is to the machine as one it does not know.
-			if len(g.Members) > 0 || g.Generation > 0 {
-				machine.Restore(now, storedGroup(g))
-			}
-			return true
-		})
+	tm := &term{t: t, wake: make(chan struct{}, 1), rearm: make(chan struct{}, 1)}
+	tm.desk = desk.New(t.cfg.Coordinator, func(group string, code int16, err error) {
+		t.log.Warn("consumer group not stored", "group", group, "code", code, "error", err)
 	})
-	if err != nil {
+	now := t.now()
+	if err := t.backend.View(ctx, func(s *control.State) { tm.desk.Restore(now, s) }); err != nil {
 		return err
-	}
-	tm := &term{
-		t: t, machine: machine, waiting: map[coordinator.RequestID]chan coordinator.Reply{},
-		wake: make(chan struct{}, 1), rearm: make(chan struct{}, 1),
 	}
 	tm.ctx, tm.cancel = context.WithCancel(context.Background())
 	t.mu.Lock()
@@ -101,64 +80,36 @@ func (t *Tunnel) now() int64 { return t.awake.Now().Milliseconds() }
 // end answers everyone. No goroutine of the term runs any more.
 func (tm *term) end() {
 	tm.mu.Lock()
+	defer tm.mu.Unlock()
 	tm.over = true
-	queue := tm.queue
-	tm.queue, tm.bytes = nil, 0
-	for id, ch := range tm.waiting {
-		close(ch) // ErrAway
-		delete(tm.waiting, id)
-	}
-	tm.mu.Unlock()
-	for _, j := range queue {
-		j.done(nil, ErrAway)
-	}
+	tm.desk.End(ErrAway)
 }
 
-// with lets f use the machine, and then carries out what came of it.
-func (tm *term) with(f func(m *coordinator.Machine, now int64)) error {
+// at lets f use the desk, and has others carry on with what came of it.
+func (tm *term) at(f func(d *desk.Desk, now int64)) error {
 	tm.mu.Lock()
 	defer tm.mu.Unlock()
 	if tm.over {
 		return ErrAway
 	}
-	f(tm.machine, tm.t.now())
-	tm.deliver()
+	f(tm.desk, tm.t.now())
+	if tm.desk.Queued() {
+		signal(tm.wake)
+	}
+	signal(tm.rearm)
 	return nil
 }
 
-// deliver hands out answers and queues what must be stored; mu is held.
-func (tm *term) deliver() {
-	out := tm.machine.Take()
-	for _, r := range out.Replies {
-		if ch := tm.waiting[r.Request]; ch != nil {
-			delete(tm.waiting, r.Request)
-			ch <- r // has room for one
-		}
-	}
-	for _, s := range out.Stores {
-		tm.enqueue(job{
-			commands: []*controlpb.Command{{Op: &controlpb.Command_SyncGroup{SyncGroup: s.Command}}},
-			done:     func(rs []control.Result, err error) { tm.stored(s.Token, rs, err) },
-		})
-	}
+func signal(c chan<- struct{}) {
 	select {
-	case tm.rearm <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
 
-// stored tells the machine what became of a group that was to be stored.
-func (tm *term) stored(token uint64, rs []control.Result, err error) {
-	code := codeCoordinatorNotAvailable
-	if err == nil {
-		code = rs[0].Code
-	}
-	if code != 0 {
-		tm.t.log.Warn("consumer group not stored", "code", code, "error", err)
-	}
-	if err := tm.with(func(m *coordinator.Machine, now int64) { m.Persisted(now, token, code) }); err != nil {
-		tm.t.log.Debug("stored consumer group after the term", "error", err)
-	}
+// with lets f use the machine, and then carries out what came of it.
+func (tm *term) with(f func(m *coordinator.Machine, now int64)) error {
+	return tm.at(func(d *desk.Desk, now int64) { d.With(now, func(m *coordinator.Machine) { f(m, now) }) })
 }
 
 // wait gives a request to the machine and waits for its answer. When the caller
@@ -167,14 +118,17 @@ func (tm *term) wait(ctx context.Context, ask func(m *coordinator.Machine, now i
 	ch := make(chan coordinator.Reply, 1)
 	var id coordinator.RequestID
 	full := false
-	err := tm.with(func(m *coordinator.Machine, now int64) {
-		if full = len(tm.waiting) >= tm.t.cfg.MaxParked; full {
+	err := tm.at(func(d *desk.Desk, now int64) {
+		if full = d.Waiting() >= tm.t.cfg.MaxParked; full {
 			return
 		}
-		tm.nextID++
-		id = tm.nextID
-		tm.waiting[id] = ch
-		ask(m, now, id)
+		answer := func(r coordinator.Reply, ok bool) {
+			if ok {
+				ch <- r // has room for one
+			}
+			close(ch) // ErrAway, if there is nothing in it
+		}
+		id = d.Park(now, answer, func(m *coordinator.Machine, id coordinator.RequestID) { ask(m, now, id) })
 	})
 	if err != nil {
 		return coordinator.Reply{}, err
@@ -190,10 +144,7 @@ func (tm *term) wait(ctx context.Context, ask func(m *coordinator.Machine, now i
 		return r, nil
 	case <-ctx.Done():
 	}
-	err = tm.with(func(m *coordinator.Machine, now int64) {
-		delete(tm.waiting, id)
-		m.Forget(now, id)
-	})
+	err = tm.at(func(d *desk.Desk, now int64) { d.Forget(now, id) })
 	return coordinator.Reply{}, errors.Join(context.Cause(ctx), err)
 }
 
@@ -224,7 +175,7 @@ func (tm *term) keepTime() {
 func (tm *term) untilNext() time.Duration {
 	tm.mu.Lock()
 	defer tm.mu.Unlock()
-	at, ok := tm.machine.Next()
+	at, ok := tm.desk.Next()
 	if !ok {
 		return lookAgain
 	}

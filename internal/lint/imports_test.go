@@ -54,6 +54,7 @@ var exempt = map[string]string{
 var pure = map[string][]string{
 	"control":             {"net", "os", "math/rand", "math/rand/v2", "crypto/rand", "google.golang.org/grpc"},
 	"control/hub":         {"net", "os", "time", "math/rand", "math/rand/v2", "crypto/rand", "google.golang.org/grpc"},
+	"control/desk":        {"net", "os", "time", "math/rand", "math/rand/v2", "crypto/rand", "google.golang.org/grpc", "sync"},
 	"control/coordinator": {"net", "os", "math/rand", "math/rand/v2", "crypto/rand", "google.golang.org/grpc", "sync"},
 }
 
