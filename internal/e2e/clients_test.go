@@ -18,7 +18,7 @@ import (
 var clients = []string{
 	"java", "java-2.8",
 	"confluent-kafka", "confluent-kafka-2.0", "kafka-python", "kafka-python-2.0", "aiokafka",
-	"kafkajs",
+	"kafkajs", "platformatic",
 	"franz-go", "sarama", "kafka-go",
 }
 
