@@ -14,7 +14,7 @@ set -m # a process group for each install, so that it ends with all that it star
 declare -A running
 
 finish() {
-  for pid in "${running[@]}"; do kill -- "-$pid" 2>/dev/null || true; done
+  for pid in $(jobs -pr); do kill -- "-$pid" 2>/dev/null || true; done
   scripts/ceph.sh down
   rm -rf "$ISTHMUS_E2E_INSTALLS"
 }
