@@ -43,10 +43,15 @@ type Config struct {
 	// WatchIdle is how long a partition that nobody fetches is still watched.
 	WatchIdle time.Duration
 
+	// MaxWaitingPartitions bounds the partitions of all requests that wait for records.
+	MaxWaitingPartitions int
+
 	// MaxSessions bounds incremental sessions (KIP-227), MaxSessionPartitions the partitions
-	// of all of them; SessionIdle is when one may make room for another.
+	// of all of them, and MaxConnSessions those that one connection begins; SessionIdle is when one may
+	// make room for another.
 	MaxSessions          int
 	MaxSessionPartitions int
+	MaxConnSessions      int
 	SessionIdle          time.Duration
 
 	// MaxChunk is the largest object read whole; larger ones are read in ranges of ChunkAlign bytes.
@@ -97,7 +102,9 @@ func Default() Config {
 		MaxLocations:         1 << 17,
 		MaxPartitions:        100_000,
 		WatchIdle:            5 * time.Minute,
-		MaxSessions:          1000,
+		MaxWaitingPartitions: 200_000,
+		MaxSessions:          20_000,
+		MaxConnSessions:      8,
 		MaxSessionPartitions: 1_000_000,
 		SessionIdle:          2 * time.Minute,
 		MaxChunk:             16 << 20,
@@ -138,6 +145,8 @@ func (c *Config) Validate() error {
 	positive("max partitions", int64(c.MaxPartitions))
 	positive("watch idle", int64(c.WatchIdle))
 	positive("max chunk", c.MaxChunk)
+	positive("max waiting partitions", int64(c.MaxWaitingPartitions))
+	positive("max sessions of a connection", int64(c.MaxConnSessions))
 	positive("chunk align", c.ChunkAlign)
 	positive("read timeout", int64(c.ReadTimeout))
 	positive("read attempts", int64(c.ReadAttempts))

@@ -8,8 +8,8 @@
 //	             not there (out of range, unknown) is said only after a confirmed leader read
 //	             that began after the request arrived; the high watermark may be late, is never
 //	             lower than told before, and is not told before the first confirmed read
-//	I10 bounded  chunks, locations, partitions, sessions, reads, hedges and waits are bounded by
-//	             Config; what does not fit makes clients wait or ask again
+//	I10 bounded  chunks, locations, partitions, sessions, reads, hedges, waits and the requests that
+//	             wait are bounded by Config; what does not fit makes clients wait or ask again
 //	once         each byte crosses from the bucket once per group and zone, however many
 //	             consumers read it: a chunk is read by its owner, by one GET, into its cache
 //	apart        readers of history have memory, GETs and a cache of their own, and cannot slow

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"container/list"
 	"context"
 	"time"
 
@@ -27,6 +28,13 @@ type fetch struct {
 	parts       []part
 	needs       []*need
 	scratch     scratch
+
+	forget func() // gives the memory back that the request was charged for; nil: done
+
+	// The handler's lock guards what follows.
+	place   *list.Element // among those that wait
+	waiter  *waiter       // set while place is
+	hurried bool          // others need the room: answer now
 }
 
 // part is one partition of the request.
@@ -56,6 +64,7 @@ func (f *fetch) serve(ctx context.Context) wire.Reply {
 	f.look(ctx)
 	f.read(ctx)
 	f.hold(ctx)
+	f.unpark()
 	return f.reply()
 }
 
@@ -85,7 +94,7 @@ func (f *fetch) look(ctx context.Context) {
 			continue
 		}
 		until := f.until(s, deadline)
-		if until <= f.h.now() || s.urgent {
+		if until <= f.h.now() || s.urgent || !f.park(s.waiter) {
 			f.leave(s.waiter)
 			return
 		}

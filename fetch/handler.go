@@ -79,6 +79,7 @@ type Handler struct {
 	mu          sync.Mutex // guards what follows
 	planner     *planner
 	sessions    *sessions
+	parked      *parked
 	incarnation uint32
 	generation  uint64 // counts incarnations seen: what was asked in another is not believed
 	closed      bool
@@ -101,6 +102,7 @@ func New(cfg Config, deps Deps) (*Handler, error) {
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.planner = newPlanner(&h.cfg)
 	h.sessions = newSessions(&h.cfg)
+	h.parked = newParked(&h.cfg)
 	var err error
 	if h.reader, err = newReader(h.ctx, &h.cfg, &h.deps, h.metrics); err != nil {
 		h.cancel()
@@ -142,15 +144,15 @@ func (h *Handler) Serve(ctx context.Context, r *wire.Request, reply func(wire.Re
 		reply(wire.Reply{Close: true})
 		return
 	}
-	f := &fetch{h: h, req: req, version: r.Version, start: h.now()}
-	principal := ""
+	f := &fetch{h: h, req: req, version: r.Version, start: h.now(), forget: r.Forget}
+	from := client{}
 	if r.Conn != nil {
-		f.draining, principal = r.Conn.Draining(), r.Conn.Principal()
+		f.draining, from = r.Conn.Draining(), client{r.Conn.Principal(), r.Conn.ID()}
 	}
 	h.mu.Lock()
 	h.renew()
 	var code int16
-	f.session, f.incremental, code = h.sessions.begin(f.start, principal, req, func() int32 { return int32(h.sched.Rand() >> 33) })
+	f.session, f.incremental, code = h.sessions.begin(f.start, from, req, func() int32 { return int32(h.sched.Rand() >> 33) })
 	switch {
 	case code != 0:
 	case f.session != nil:
@@ -158,6 +160,11 @@ func (h *Handler) Serve(ctx context.Context, r *wire.Request, reply func(wire.Re
 		f.wants = f.session.wants()
 	default:
 		f.wants = wantsOf(req)
+	}
+	req.Topics, req.ForgottenTopics = nil, nil // read, and not kept while it waits
+	if f.session != nil && !f.incremental && r.Conn != nil && r.Conn.Value(sessionsOf{}) == nil {
+		r.Conn.SetValue(sessionsOf{}, true)
+		r.Conn.AtEnd(func() { h.orphan(from.conn) })
 	}
 	f.since, f.epoch = h.planner.arrive(), int32(h.incarnation)
 	h.mu.Unlock()
@@ -168,6 +175,15 @@ func (h *Handler) Serve(ctx context.Context, r *wire.Request, reply func(wire.Re
 		return
 	}
 	h.sched.Go(func() { reply(f.serve(ctx)) })
+}
+
+// sessionsOf is the key under which a connection knows that it has begun sessions.
+type sessionsOf struct{}
+
+func (h *Handler) orphan(conn uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.sessions.orphan(conn)
 }
 
 // remote is the client's host, for the log.

@@ -35,12 +35,15 @@ type Owners interface {
 	Owner(chunk string) (addr string, self bool)
 }
 
-// Topics resolves names and ids. Both methods return topic.ErrUnknown only after a confirmed
+// Topics resolves names and ids. All return topic.ErrUnknown only after a confirmed
 // leader read, and so is an error with a method KafkaCode() int16; any other means that nothing
 // was learned.
 type Topics interface {
 	Lookup(ctx context.Context, name string) (topic.Topic, error)
 	LookupID(ctx context.Context, id topic.ID) (topic.Topic, error)
+	// LookupAll does both for many: what it has no recent reading of it asks for at once. It has a
+	// topic or an error for each name and then each id.
+	LookupAll(ctx context.Context, names []string, ids []topic.ID) ([]topic.Topic, []error)
 	// Forget makes the next Lookup ask the control plane.
 	Forget(name string)
 }

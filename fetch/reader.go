@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
@@ -42,6 +43,7 @@ type reader struct {
 	ctx     context.Context // ends flights
 	flights sync.WaitGroup
 	slots   [classes]chan struct{} // a token for each GET that may run now
+	waiting atomic.Int64           // requests that wait for memory
 
 	mu    sync.Mutex
 	cache *cache
@@ -113,12 +115,18 @@ func (r *reader) acquire(ctx context.Context, needs []*need, forward, block bool
 			return
 		}
 		r.metrics.roomWaits.Inc()
-		if r.sched.Wait(ctx, sched.Never, freed) != 0 {
+		r.waiting.Add(1)
+		come := r.sched.Wait(ctx, sched.Never, freed)
+		r.waiting.Add(-1)
+		if come != 0 {
 			fail(needs, errNoRoom)
 			return
 		}
 	}
 }
+
+// awaited reports whether requests wait for memory, which answers hold that are being written.
+func (r *reader) awaited() bool { return r.waiting.Load() > 0 }
 
 func fail(needs []*need, err error) {
 	for _, n := range needs {

@@ -15,11 +15,9 @@ type named struct {
 }
 
 // lookupPatience is how long names are looked up one after another, as they are when all are
-// cached; lookupsAtOnce bounds those that follow.
-const (
-	lookupPatience = 5 * time.Millisecond
-	lookupsAtOnce  = 16
-)
+// cached; those that are left are then looked up at once, by one question, for there may be thousands that no
+// topic has.
+const lookupPatience = 5 * time.Millisecond
 
 // resolve finds the topics that the client names.
 func (f *fetch) resolve(ctx context.Context) {
@@ -47,21 +45,23 @@ func (f *fetch) resolve(ctx context.Context) {
 	}
 }
 
-// lookupAll looks names up beside each other.
+// lookupAll looks several names up.
 func (f *fetch) lookupAll(ctx context.Context, refs []ref, found []named) {
 	if len(refs) == 0 {
 		return
 	}
-	free := tokens(lookupsAtOnce)
-	for i, r := range refs {
-		f.h.take(free)
-		f.h.sched.Go(func() {
-			found[i].topic, found[i].err = f.lookup(ctx, r)
-			free <- struct{}{}
-		})
+	var names []string
+	var ids []topic.ID
+	for _, r := range refs {
+		if f.version >= 13 {
+			ids = append(ids, r.id)
+		} else {
+			names = append(names, r.name)
+		}
 	}
-	for range lookupsAtOnce {
-		f.h.take(free)
+	topics, errs := f.h.deps.Topics.LookupAll(ctx, names, ids)
+	for i := range refs {
+		found[i] = named{topics[i], errs[i]}
 	}
 }
 
@@ -87,7 +87,7 @@ func (f *fetch) settle(p *part, t topic.Topic, err error) {
 		}
 	case err != nil:
 		p.code = codeStorage // nothing was learned; clients ask again
-		f.h.rate.Warn("topic "+p.name+p.id.String(), "topic could not be looked up", "topic", p.name, "id", p.id.String(), "error", err)
+		f.h.rate.Warn("topic", "topic could not be looked up", "topic", p.name, "id", p.id.String(), "error", err)
 	case f.version >= 13 && t.ID != p.id:
 		p.code = codeInconsistentID
 	default:

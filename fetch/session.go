@@ -3,6 +3,7 @@ package fetch
 import (
 	"container/list"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -41,14 +42,20 @@ type member struct {
 // session is one incremental fetch session (KIP-227): the partitions that a consumer fetches,
 // so that it need not name those that have not changed.
 type session struct {
-	id        int32
+	id    int32
+	from  client
+	byID  bool // partitions are named by topic id
+	next  int32
+	parts map[ref]*list.Element // of *member
+	order *list.List            // of *member; those that were answered with records go last
+	used  time.Duration
+	place *list.Element
+}
+
+// client is who begins a session, and on which connection.
+type client struct {
 	principal string
-	byID      bool // partitions are named by topic id
-	next      int32
-	parts     map[ref]*list.Element // of *member
-	order     *list.List            // of *member; those that were answered with records go last
-	used      time.Duration
-	place     *list.Element
+	conn      uint64
 }
 
 // sessions are those of one agent: they live in memory alone, and a client whose session is
@@ -59,15 +66,17 @@ type session struct {
 type sessions struct {
 	most      int
 	mostParts int
+	mostConn  int
 	idle      time.Duration
 	byID      map[int32]*session
 	recent    *list.List // least recently used first
 	parts     int
+	byConn    map[uint64][]*session // begun on a connection that still is, oldest first
 }
 
 func newSessions(cfg *Config) *sessions {
-	return &sessions{most: cfg.MaxSessions, mostParts: cfg.MaxSessionPartitions, idle: cfg.SessionIdle,
-		byID: map[int32]*session{}, recent: list.New()}
+	return &sessions{most: cfg.MaxSessions, mostParts: cfg.MaxSessionPartitions, mostConn: cfg.MaxConnSessions,
+		idle: cfg.SessionIdle, byID: map[int32]*session{}, recent: list.New(), byConn: map[uint64][]*session{}}
 }
 
 const (
@@ -78,22 +87,22 @@ const (
 // begin reads what a request wants. s is nil for a request without a session; incremental
 // says that only what has changed is to be answered. A code other than 0 answers the whole
 // request. draw gives random ids.
-func (ss *sessions) begin(now time.Duration, principal string, req *kmsg.FetchRequest, draw func() int32) (s *session, incremental bool, code int16) {
+func (ss *sessions) begin(now time.Duration, from client, req *kmsg.FetchRequest, draw func() int32) (s *session, incremental bool, code int16) {
 	if req.Version < 7 {
 		return nil, false, 0
 	}
 	if req.SessionEpoch <= epochInitial {
-		if old := ss.byID[req.SessionID]; old != nil && old.principal == principal {
+		if old := ss.byID[req.SessionID]; old != nil && old.from.principal == from.principal {
 			ss.end(old)
 		}
 		if req.SessionEpoch == epochInitial {
-			s = ss.open(now, principal, req, draw)
+			s = ss.open(now, from, req, draw)
 		}
 		return s, false, 0
 	}
 	s = ss.byID[req.SessionID]
 	switch {
-	case s == nil || s.principal != principal:
+	case s == nil || s.from.principal != from.principal:
 		return nil, false, codeNoSession
 	case s.next != req.SessionEpoch || s.byID != (req.Version >= 13):
 		// A client that changes how it names topics begins a new session, as after a lost answer.
@@ -121,10 +130,13 @@ func nextEpoch(e int32) int32 {
 
 // open begins a session with the partitions of a full request, or returns nil when there is no
 // room: the client then goes on with full requests.
-func (ss *sessions) open(now time.Duration, principal string, req *kmsg.FetchRequest, draw func() int32) *session {
+func (ss *sessions) open(now time.Duration, from client, req *kmsg.FetchRequest, draw func() int32) *session {
 	parts := 0
 	for i := range req.Topics {
 		parts += len(req.Topics[i].Partitions)
+	}
+	if begun := ss.byConn[from.conn]; len(begun) >= ss.mostConn {
+		ss.end(begun[0]) // a client has one at a time
 	}
 	if parts == 0 || ss.most == 0 || !ss.room(now, parts) {
 		return nil
@@ -136,10 +148,11 @@ func (ss *sessions) open(now time.Duration, principal string, req *kmsg.FetchReq
 		}
 		id = draw()
 	}
-	s := &session{id: id, principal: principal, byID: req.Version >= 13, next: 1, used: now,
+	s := &session{id: id, from: from, byID: req.Version >= 13, next: 1, used: now,
 		parts: map[ref]*list.Element{}, order: list.New()}
 	ss.byID[id] = s
 	s.place = ss.recent.PushBack(s)
+	ss.byConn[from.conn] = append(ss.byConn[from.conn], s)
 	ss.update(s, req)
 	return s
 }
@@ -160,7 +173,23 @@ func (ss *sessions) end(s *session) {
 	delete(ss.byID, s.id)
 	ss.recent.Remove(s.place)
 	ss.parts -= s.order.Len()
+	begun := slices.DeleteFunc(ss.byConn[s.from.conn], func(o *session) bool { return o == s })
+	if ss.byConn[s.from.conn] = begun; len(begun) == 0 {
+		delete(ss.byConn, s.from.conn)
+	}
 }
+
+// orphan is told that a connection is gone. Its client may come back with its session on another, but
+// until then the session is the first to make room.
+func (ss *sessions) orphan(conn uint64) {
+	for _, s := range ss.byConn[conn] {
+		s.used = long
+		ss.recent.MoveToFront(s.place)
+	}
+}
+
+// long ago is before any time that a session may have been used at.
+const long = time.Duration(math.MinInt64 / 2)
 
 // update takes in the partitions that a request names.
 func (ss *sessions) update(s *session, req *kmsg.FetchRequest) {

@@ -46,7 +46,7 @@ func TestSessions(t *testing.T) {
 			return ""
 		case "fetch":
 			as, req := sessionRequest(t, d)
-			s, incremental, code := ss.begin(now, as, req, draw)
+			s, incremental, code := ss.begin(now, client{principal: as}, req, draw)
 			if code != 0 {
 				return fmt.Sprintf("code %d", code)
 			}
@@ -160,7 +160,7 @@ func TestSessionCounts(t *testing.T) {
 				req.ForgottenTopics = []kmsg.FetchRequestForgottenTopic{{Topic: "a", Partitions: f}}
 			}
 			now := time.Duration(rapid.IntRange(0, 100).Draw(t, "now")) * time.Second
-			ss.begin(now, "p", req, func() int32 { id++; return id })
+			ss.begin(now, client{principal: "p"}, req, func() int32 { id++; return id })
 			parts := 0
 			for _, s := range ss.byID {
 				parts += s.order.Len()

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -42,7 +43,9 @@ type world struct {
 	away        bool // the control plane does not answer
 	deaf        bool // nor does it push
 	refuseWatch bool
-	stale       topic.Topic // what a topic cache says once more before it is told to forget
+	slowLookups time.Duration // what one question about topics takes
+	lookups     int           // questions about topics
+	stale       topic.Topic   // what a topic cache says once more before it is told to forget
 }
 
 type worldLog struct {
@@ -261,6 +264,11 @@ func (w *world) lookup(is func(*topic.Topic) bool) (topic.Topic, error) {
 }
 
 func (w *world) Lookup(_ context.Context, name string) (topic.Topic, error) {
+	w.question()
+	return w.byName(name)
+}
+
+func (w *world) byName(name string) (topic.Topic, error) {
 	w.mu.Lock()
 	stale := w.stale
 	w.mu.Unlock()
@@ -270,7 +278,33 @@ func (w *world) Lookup(_ context.Context, name string) (topic.Topic, error) {
 	return w.lookup(func(t *topic.Topic) bool { return t.Name == name })
 }
 
+func (w *world) LookupAll(_ context.Context, names []string, ids []topic.ID) (topics []topic.Topic, errs []error) {
+	w.question()
+	add := func(t topic.Topic, err error) { topics, errs = append(topics, t), append(errs, err) }
+	for _, name := range names {
+		add(w.byName(name))
+	}
+	for _, id := range ids {
+		add(w.byID(id))
+	}
+	return topics, errs
+}
+
+// question takes the time of one question about topics.
+func (w *world) question() {
+	w.mu.Lock()
+	w.lookups++
+	slow := w.slowLookups
+	w.mu.Unlock()
+	time.Sleep(slow)
+}
+
 func (w *world) LookupID(_ context.Context, id topic.ID) (topic.Topic, error) {
+	w.question()
+	return w.byID(id)
+}
+
+func (w *world) byID(id topic.ID) (topic.Topic, error) {
 	return w.lookup(func(t *topic.Topic) bool { return t.ID == id })
 }
 

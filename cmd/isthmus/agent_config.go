@@ -129,6 +129,12 @@ func (c *agentConfig) Validate() error {
 	return errors.Join(faults...)
 }
 
+// Bytes that a partition takes in a request that waits for records, and in a fetch session.
+const (
+	waitingPartition = 512
+	sessionPartition = 256
+)
+
 // derive deals the agent's memory out to its parts.
 func (c *agentConfig) derive() {
 	memory := int64(c.Memory)
@@ -139,6 +145,8 @@ func (c *agentConfig) derive() {
 	c.Fetch.CacheBytes = int64(c.Cache)
 	c.Fetch.FlightBytes = max(memory/8, 2*c.Fetch.MaxChunk)
 	c.Fetch.ColdCacheBytes = max(memory/16, c.Fetch.MaxChunk)
+	c.Fetch.MaxWaitingPartitions = int(memory / 16 / waitingPartition)
+	c.Fetch.MaxSessionPartitions = int(memory / 16 / sessionPartition)
 	c.Fetch.ColdFlightBytes = max(memory/16, c.Fetch.MaxChunk)
 }
 

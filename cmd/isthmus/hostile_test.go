@@ -83,10 +83,11 @@ func (l *lands) halfFrames(honest *caller) {
 	}
 }
 
-// hugeClaims opens connections that announce large requests and send almost nothing of them.
+// hugeClaims opens connections that announce large requests, and send just enough of them to be believed.
 func (l *lands) hugeClaims() {
 	claim := binary.BigEndian.AppendUint32(nil, 90<<20)
 	claim = append(claim, 0, 0, 0, 9, 0, 0, 0, 1, 0xff, 0xff, 0) // Produce, version 9
+	claim = append(claim, make([]byte, 8<<10)...)
 	for range 3 {
 		if _, err := l.dial("prod-2").conn.Write(claim); err != nil {
 			l.t.Fatal(err)

@@ -213,6 +213,50 @@ func (c *TopicCache) lookupAll(ctx context.Context, names []string) (map[string]
 	return topics, errs
 }
 
+// LookupAll finds many topics, by name and by id, as Lookup and LookupID do each, with at most one read. It
+// has a topic or an error for each name and then each id.
+func (c *TopicCache) LookupAll(ctx context.Context, names []string, ids []topic.ID) ([]topic.Topic, []error) {
+	topics, errs := make([]topic.Topic, len(names)+len(ids)), make([]error, len(names)+len(ids))
+	var q topic.Query
+	var byName, byID []int // where the answers go
+	known := make([]bool, len(topics))
+	for i := range topics {
+		var e entry
+		var ok bool
+		if i < len(names) {
+			e, ok = c.get(names[i])
+		} else {
+			e, ok = c.getID(ids[i-len(names)])
+		}
+		topics[i], known[i] = e.topic, ok
+		switch {
+		case ok && time.Since(e.read) < c.cfg.TTL:
+		case i < len(names):
+			q.Names, byName = append(q.Names, names[i]), append(byName, i)
+		default:
+			q.IDs, byID = append(q.IDs, ids[i-len(names)]), append(byID, i)
+		}
+	}
+	asked := append(byName, byID...)
+	if len(asked) == 0 {
+		return topics, errs
+	}
+	found, err := c.ask(ctx, q)
+	for j, i := range asked {
+		switch {
+		case err == nil && found[j].Code == 0:
+			topics[i] = found[j].Topic
+		case err == nil && i < len(names):
+			errs[i] = &CodeError{Topic: names[i], Code: found[j].Code}
+		case err == nil:
+			errs[i] = &CodeError{Topic: ids[i-len(names)].String(), Code: found[j].Code}
+		case !known[i]:
+			errs[i] = err
+		}
+	}
+	return topics, errs
+}
+
 // read asks for one topic and remembers the answer; it outlives the request that began it.
 func (c *TopicCache) read(q topic.Query) (topic.Topic, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.Timeout)

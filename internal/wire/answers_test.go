@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"io"
+	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -92,4 +93,26 @@ func TestPipelinedAnswers(t *testing.T) {
 	if r.debts.bytes != 0 || r.budget.used.Load() != 0 {
 		t.Errorf("%d bytes are owed, %d are charged", r.debts.bytes, r.budget.used.Load())
 	}
+}
+
+// TestAwaitedAnswers: a peer that takes nothing is given up soon when others wait for what its answer holds.
+func TestAwaitedAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := wiretest.NewPipes()
+		var awaited atomic.Bool
+		done, ended := make(chan struct{}), make(chan struct{})
+		r := newRig(t, Default(), p, heartbeats(HandlerFunc(func(_ context.Context, r *Request, reply func(Reply)) {
+			r.Conn.AtEnd(func() { close(ended) })
+			reply(Reply{Gathered: net.Buffers{make([]byte, 1000)}, Awaited: awaited.Load, Done: func() { close(done) }})
+		})))
+		mustSend(t, p.Dial(), beat(1))
+		start := time.Now()
+		time.Sleep(10 * time.Second) // virtual: nobody waits, so nothing happens
+		awaited.Store(true)
+		<-done
+		<-ended
+		if took := time.Since(start); took > 10*time.Second+2*r.cfg.StallTimeout {
+			t.Errorf("given up after %s", took)
+		}
+	})
 }

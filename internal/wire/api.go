@@ -17,6 +17,9 @@ type API struct {
 	Min, Max int16
 	ServeMin int16
 	Handler  Handler
+	// Weight is how much more memory than a decoded request its handler takes to answer it, as a
+	// factor; 0 is 1.
+	Weight int
 }
 
 // Ranges of the two requests that depend on an agent's role: whoever answers them, or refuses them,
@@ -32,6 +35,9 @@ const (
 	FetchMax   int16 = 17
 )
 
+// fetchWeight: a partition is some 100 bytes in a decoded request, and some 500 while it is looked at.
+const fetchWeight = 6
+
 // ProduceAPI is API 0 answered by h.
 func ProduceAPI(h Handler) API {
 	return API{Key: int16(kmsg.Produce), Min: ProduceMin, Max: ProduceMax, ServeMin: ProduceServeMin, Handler: h}
@@ -39,7 +45,7 @@ func ProduceAPI(h Handler) API {
 
 // FetchAPI is API 1 answered by h.
 func FetchAPI(h Handler) API {
-	return API{Key: int16(kmsg.Fetch), Min: FetchMin, Max: FetchMax, ServeMin: FetchMin, Handler: h}
+	return API{Key: int16(kmsg.Fetch), Min: FetchMin, Max: FetchMax, ServeMin: FetchMin, Handler: h, Weight: fetchWeight}
 }
 
 // Handler answers the requests of one API.
@@ -80,6 +86,14 @@ func (r *Request) Hold() (release func()) {
 	}
 	r.charge.hold()
 	return sync.OnceFunc(r.charge.release)
+}
+
+// Forget stops counting the request against the memory cap before its answer: its body is no longer
+// used, and what the handler keeps of it is bounded by the handler. It may be called from any goroutine.
+func (r *Request) Forget() {
+	if r.charge != nil {
+		r.charge.shrink(0)
+	}
 }
 
 // Reply is the answer to one request.

@@ -61,7 +61,8 @@ func (b *budget) acquire(ctx context.Context, n int64, proven bool) (*charge, er
 		return nil, err
 	}
 	b.used.Add(n)
-	c := &charge{budget: b, pool: p, bytes: n}
+	c := &charge{budget: b, pool: p}
+	c.bytes.Store(n)
 	c.holds.Store(1)
 	return c, nil
 }
@@ -155,25 +156,22 @@ func (p *pool) grant() {
 type charge struct {
 	budget *budget
 	pool   *pool
-	bytes  int64 // changed by shrink only, before the request is handed over
+	bytes  atomic.Int64 // only shrinks
 	holds  atomic.Int32
 }
 
 // shrink gives back what a request turned out not to need.
 func (c *charge) shrink(n int64) {
-	if n >= c.bytes {
-		return
+	if was := c.bytes.Load(); n < was && c.bytes.CompareAndSwap(was, n) {
+		c.budget.used.Add(n - was)
+		c.pool.release(was - n)
 	}
-	c.budget.used.Add(n - c.bytes)
-	c.pool.release(c.bytes - n)
-	c.bytes = n
 }
 
 func (c *charge) hold() { c.holds.Add(1) }
 
 func (c *charge) release() {
 	if c.holds.Add(-1) == 0 {
-		c.budget.used.Add(-c.bytes)
-		c.pool.release(c.bytes)
+		c.shrink(0)
 	}
 }

@@ -26,6 +26,7 @@ type Conn struct {
 	mu       sync.Mutex // guards what follows
 	software [2]string
 	values   map[any]any
+	atEnd    []func()
 }
 
 // ID is unique within the process.
@@ -77,6 +78,21 @@ func (c *Conn) SetValue(key, v any) {
 	c.values[key] = v
 }
 
+// AtEnd has f called when the connection has ended and nothing more is answered on it.
+func (c *Conn) AtEnd(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.atEnd = append(c.atEnd, f)
+}
+
+func (c *Conn) ended() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, f := range c.atEnd {
+		f()
+	}
+}
+
 func newConn(s *Server, id uint64, raw net.Conn) *Conn {
 	c := &Conn{server: s, id: id, raw: raw, remote: raw.RemoteAddr().String()}
 	if host, _, err := net.SplitHostPort(c.remote); err == nil {
@@ -91,6 +107,7 @@ func newConn(s *Server, id uint64, raw net.Conn) *Conn {
 // run reads on this goroutine and writes on another, until both have ended.
 func (c *Conn) run() {
 	defer c.server.forget(c)
+	defer c.ended()
 	defer c.close()
 	if err := c.server.handshake(c.ctx, c.raw); err != nil {
 		if c.ctx.Err() == nil {

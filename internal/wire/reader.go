@@ -85,7 +85,7 @@ func (c *Conn) readOne(in *bufio.Reader) error {
 		charged.release()
 		return err
 	}
-	charged.shrink(footprint(r))
+	charged.shrink(footprint(r) * int64(max(api.Weight, 1)))
 	r.Conn, r.Read, r.charge = c, time.Now(), charged
 	s := &slot{conn: c, req: r}
 	c.queue.push(s)

@@ -1,0 +1,130 @@
+package fetch
+
+import (
+	"fmt"
+	"math"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/isthmusdata/isthmus/internal/record"
+)
+
+// TestWaitingIsBounded lets clients send requests that would wait for minutes, more of them than may: those that have
+// waited longest are answered, with nothing, and a consumer that waits as consumers do gets its records.
+func TestWaitingIsBounded(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newWorld(t, "events", "other")
+		h := w.handler(func(c *Config, _ *Deps) { c.MaxWaitingPartitions = 10 })
+		patient := func() *kmsg.FetchRequest {
+			return w.request(11, math.MaxInt32, math.MaxInt32, 1<<20, ask{"other", 0, 0, 1 << 20}, ask{"other", 1, 0, 1 << 20})
+		}
+		held := func() int { h.mu.Lock(); defer h.mu.Unlock(); return h.parked.held }
+		start := time.Now()
+		answered := make(chan time.Duration, 100)
+		for range 5 {
+			go func() { serve(t, h, patient()); answered <- time.Since(start) }()
+		}
+		time.Sleep(time.Second) // virtual: they all wait
+		if len(answered) != 0 || held() != 10 {
+			t.Fatalf("%d were answered, %d partitions are held", len(answered), held())
+		}
+		go func() {
+			time.Sleep(100 * time.Millisecond)
+			for range 20 {
+				go func() { serve(t, h, patient()); answered <- time.Since(start) }()
+			}
+			time.Sleep(100 * time.Millisecond)
+			w.produce(frame{w.partition("events", 0), []record.Batch{batchOf(1, 1, 100)}})
+		}()
+		asked, got := 0, 0
+		for ; got == 0 && asked < 10; asked++ {
+			p := only(t, serve(t, h, w.request(11, 500, 1, 1<<20, ask{"events", 0, 0, 1 << 20})))
+			if got = len(p.RecordBatches); p.ErrorCode != 0 {
+				t.Errorf("code %d", p.ErrorCode)
+			}
+		}
+		if took := time.Since(start); got == 0 || took != 1200*time.Millisecond {
+			t.Errorf("the consumer got %d bytes after %s and %d requests", got, took, asked)
+		}
+		synctest.Wait()
+		if held() > 10 || len(answered) < 20 || len(answered) > 21 {
+			t.Errorf("%d were answered, %d partitions are held", len(answered), held())
+		}
+		time.Sleep(h.cfg.MaxWait) // virtual
+		synctest.Wait()
+		if len(answered) != 25 || held() != 0 || h.parked.order.Len() != 0 {
+			t.Errorf("%d were answered, %d partitions are held", len(answered), held())
+		}
+	})
+}
+
+// TestUnknownNamesAreOneQuestion: thousands of names that no topic has are looked up together.
+func TestUnknownNamesAreOneQuestion(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newWorld(t, "events")
+		w.slowLookups = time.Millisecond
+		h := w.handler()
+		asks := make([]ask, 1000)
+		for i := range asks {
+			asks[i] = ask{fmt.Sprintf("no-%d", i), 0, 0, 1}
+		}
+		for _, p := range serve(t, h, w.request(11, 0, 0, 1<<20, asks...)).Topics {
+			if p.Partitions[0].ErrorCode != codeUnknownTopic {
+				t.Fatalf("code %d", p.Partitions[0].ErrorCode)
+			}
+		}
+		if w.lookups > 10 {
+			t.Errorf("%d questions", w.lookups)
+		}
+	})
+}
+
+// TestSessionsOfAConnection: one connection does not take the sessions of all, and those of one that has gone are
+// the first to make room.
+func TestSessionsOfAConnection(t *testing.T) {
+	cfg := Default()
+	cfg.MaxSessions, cfg.MaxConnSessions = 6, 2
+	ss := newSessions(&cfg)
+	id := int32(0)
+	w := newWorld(t, "events")
+	begin := func(now time.Duration, conn uint64) *session {
+		req := w.request(11, 0, 0, 1<<20, ask{"events", 0, 0, 1 << 20})
+		req.Version, req.SessionEpoch = 11, epochInitial
+		s, _, _ := ss.begin(now, client{"p", conn}, req, func() int32 { id++; return id })
+		return s
+	}
+	for range 10 {
+		begin(0, 1)
+	}
+	if len(ss.byID) != 2 {
+		t.Errorf("one connection has %d sessions", len(ss.byID))
+	}
+	begin(0, 2)
+	begin(0, 2)
+	begin(0, 3)
+	begin(0, 3)
+	if s := begin(time.Second, 4); s != nil {
+		t.Error("there was room for another")
+	}
+	ss.orphan(2)
+	if s := begin(time.Second, 4); s == nil {
+		t.Error("a client that has gone keeps its sessions")
+	}
+	if s := begin(time.Second, 5); s == nil {
+		t.Error("a client that has gone keeps its second session")
+	}
+	if s := begin(time.Second, 6); s != nil {
+		t.Error("clients that live lost their sessions")
+	}
+	for _, s := range ss.byID {
+		if s.from.conn == 2 {
+			t.Error("a session of the one that has gone is left")
+		}
+	}
+	if len(ss.byID) != 6 || ss.recent.Len() != 6 || ss.parts != 6 || len(ss.byConn) != 4 {
+		t.Errorf("%d sessions, %d in order, %d partitions, %d connections", len(ss.byID), ss.recent.Len(), ss.parts, len(ss.byConn))
+	}
+}
