@@ -79,15 +79,6 @@ func TestFlinkResumes(t *testing.T) {
 		return flink.job(t, append([]string{"RunningCount", brokers(c.analytics), brokers(c.prod), "AT_LEAST_ONCE", "file://" + state}, from...)...)
 	}
 	totals := func() []*kgo.Record { return readAll(t, c.analytics, "totals") }
-	reaches := func(sent map[string]int) {
-		t.Helper()
-		eventually(t, "Flink has counted all", func() error {
-			if got := lastCounts(t, totals()); !maps.Equal(got, sent) {
-				return fmt.Errorf("counted %v, want %v", got, sent)
-			}
-			return nil
-		})
-	}
 
 	feeder := feed(t, c.prod, "clicks")
 	job := run()
@@ -112,7 +103,7 @@ func TestFlinkResumes(t *testing.T) {
 		return nil
 	})
 	sent := feeder.stop()
-	reaches(sent)
+	counted(t, c, sent)
 	eventually(t, "Flink has committed the end of what it read", func() error {
 		if n := c.committed(t, "flink-counts", "clicks"); n != int64(sum(sent)) {
 			return fmt.Errorf("%d of %d records", n, sum(sent))
@@ -138,7 +129,7 @@ func TestFlinkResumes(t *testing.T) {
 	for value, n := range feeder.stop() {
 		sent[value] += n
 	}
-	reaches(sent)
+	counted(t, c, sent)
 	stopWithSavepoint(job)
 	if after := totals(); rewinds(t, after, 1) != again {
 		t.Errorf("after a savepoint Flink wrote again what it had written: %d records in, %d out, %d of them again", sum(sent), len(after), rewinds(t, after, 1))
@@ -146,6 +137,53 @@ func TestFlinkResumes(t *testing.T) {
 	record(t, "Apache Flink", flink.version, "DataStream: killed with -9, resumes from its newest checkpoint", works)
 	record(t, "Apache Flink", flink.version, "DataStream: stopped with a savepoint, resumes without repeating", works)
 	record(t, "Apache Flink", flink.version, "commits offsets at checkpoints, outside of a group", works)
+}
+
+// TestFlinkRunsOn kills what a running job depends on, and gives its topic more partitions: the job runs on, counts
+// all, and writes nothing twice.
+func TestFlinkRunsOn(t *testing.T) {
+	flink := openDriver(t, "flink")
+	c := startCluster(t, "file://"+filepath.Join(t.TempDir(), "bucket"))
+	c.isthmus("topic", "create", "clicks", "--partitions", "2")
+	c.isthmus("topic", "create", "totals", "--partitions", "1")
+	feeder := feed(t, c.prod, "clicks")
+	job := flink.job(t, "RunningCount", brokers(c.analytics), brokers(c.prod), "AT_LEAST_ONCE", "file://"+t.TempDir())
+	goesOn := func(after string) {
+		t.Helper()
+		before := len(readAll(t, c.analytics, "totals"))
+		eventually(t, "Flink goes on after "+after, func() error {
+			if n := len(readAll(t, c.analytics, "totals")); n < before+200 {
+				return fmt.Errorf("%d records, %d of them before", n, before)
+			}
+			return nil
+		})
+	}
+	goesOn("its start")
+	for _, victim := range []struct {
+		what string
+		*process
+	}{
+		{"a fetch-only agent was killed", c.analytics[0].process}, {"a produce-only agent was killed", c.prod[0].process},
+		{"the control plane was killed", c.control}, {"the other fetch-only agent was killed", c.analytics[1].process},
+		{"the other produce-only agent was killed", c.prod[1].process},
+	} {
+		victim.kill()
+		victim.start()
+		goesOn(victim.what)
+	}
+	sent := feeder.stop()
+
+	c.isthmus("topic", "alter", "clicks", "--partitions", "6")
+	feeder = feed(t, c.prod, "clicks")
+	goesOn("its topic grew")
+	for value, n := range feeder.stop() {
+		sent[value] += n
+	}
+	counted(t, c, sent)
+	rewinds(t, readAll(t, c.analytics, "totals"), 0)
+	stopWithSavepoint(job)
+	record(t, "Apache Flink", flink.version, "DataStream: runs on while agents and the control plane are killed", works)
+	record(t, "Apache Flink", flink.version, "DataStream: finds partitions that are added", works)
 }
 
 // TestFlinkIsRefused asks for what a group does not do, or isthmus does not: the job fails by itself, and its error
@@ -175,6 +213,17 @@ func TestFlinkIsRefused(t *testing.T) {
 		job.says(refusal.says, 1)
 		record(t, "Apache Flink", flink.version, refusal.feature, refusal.result)
 	}
+}
+
+// counted waits until the last count of each value is what was sent.
+func counted(t *testing.T, c *cluster, sent map[string]int) {
+	t.Helper()
+	eventually(t, "Flink has counted all", func() error {
+		if got := lastCounts(t, readAll(t, c.analytics, "totals")); !maps.Equal(got, sent) {
+			return fmt.Errorf("counted %v, want %v", got, sent)
+		}
+		return nil
+	})
 }
 
 // job starts one program of a Java driver.

@@ -29,13 +29,13 @@ func readAll(t *testing.T, agents []*agent, topic string) []*kgo.Record {
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	ends, err := kadm.NewClient(client).ListEndOffsets(ctx, topic)
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
-		t.Fatalf("end offsets of %s: %v", topic, err)
-	}
+	var ends kadm.ListedOffsets
+	eventually(t, "the end of "+topic+" is known", func() (err error) { // an agent may have been killed just now
+		if ends, err = kadm.NewClient(client).ListEndOffsets(ctx, topic); err == nil {
+			err = ends.Error()
+		}
+		return err
+	})
 	left := int64(0)
 	ends.Each(func(end kadm.ListedOffset) { left += end.Offset })
 	var all []*kgo.Record

@@ -46,6 +46,7 @@ public class RunningCount {
         .setGroupId("flink-counts")
         .setStartingOffsets(OffsetsInitializer.earliest())
         .setValueOnlyDeserializer(new SimpleStringSchema())
+        .setProperty("partition.discovery.interval.ms", "10000")
         .build();
     KafkaSink<String> totals = KafkaSink.<String>builder()
         .setBootstrapServers(sink)
