@@ -154,8 +154,7 @@ func (b *broker) answerOffsets(ctx context.Context, r *wire.Request, asks []offs
 		for _, a := range asks {
 			a.reply.ErrorCode = kerr.LeaderNotAvailable.Code
 		}
-		b.rate.Warn("away ListOffsets", "offsets not answered by the control plane", "client_id", r.ClientID,
-			"remote", r.Conn.RemoteHost(), "error", err)
+		b.complain(r, "ListOffsets", "offsets not answered by the control plane", err)
 		return nil
 	}
 	refine := errgroup.Group{}
@@ -167,7 +166,7 @@ func (b *broker) answerOffsets(ctx context.Context, r *wire.Request, asks []offs
 		case f.Code != 0:
 			a.reply.ErrorCode = f.Code
 		case f.In != nil && b.Refiner != nil:
-			refine.Go(func() error { b.fill(r.Version, a, b.refined(ctx, a.query, f)); return nil })
+			refine.Go(func() error { b.fill(r.Version, a, b.refined(ctx, r, a.query, f)); return nil })
 		default:
 			b.fill(r.Version, a, f)
 		}
@@ -199,14 +198,14 @@ func (b *broker) askOffsets(ctx context.Context, asks []offsetAsk) ([]segment.Of
 }
 
 // refined is f with the exact record, or f itself when that cannot be read: too early, never late.
-func (b *broker) refined(ctx context.Context, q segment.OffsetQuery, f segment.OffsetFound) segment.OffsetFound {
+func (b *broker) refined(ctx context.Context, r *wire.Request, q segment.OffsetQuery, f segment.OffsetFound) segment.OffsetFound {
 	ts := q.Timestamp
 	if ts == segment.TimestampMax {
 		ts = f.Timestamp
 	}
 	offset, timestamp, err := b.Refiner.Refine(ctx, *f.In, ts)
 	if err != nil {
-		b.rate.Warn("refine", "offset by time answered from the index alone", "partition", q.Partition.String(), "error", err)
+		b.complain(r, "refining", "offset by time answered from the index alone", err, "partition", q.Partition.String())
 		return f
 	}
 	if offset != topic.NoOffset {
@@ -265,6 +264,6 @@ func (b *broker) lookupCode(r *wire.Request, err error) int16 {
 	if errors.As(err, &confirmed) {
 		return confirmed.Code
 	}
-	b.rate.Warn("away topics", "topic not looked up", "client_id", r.ClientID, "remote", r.Conn.RemoteHost(), "error", err)
+	b.complain(r, "topics", "topic not looked up", err)
 	return kerr.LeaderNotAvailable.Code
 }

@@ -97,7 +97,7 @@ func (b *broker) wanted(ctx context.Context, r *wire.Request, req *kmsg.Metadata
 	}
 	found, err := b.Topics.ask(ctx, q)
 	if err != nil {
-		b.metadataAway(ctx, r, err)
+		b.complain(r, "Metadata", "metadata answered from what was last known", err)
 		return b.lastKnown(want), 0
 	}
 	names, ids := found[:len(q.Names)], found[len(q.Names):]
@@ -152,7 +152,7 @@ func questions(req *kmsg.MetadataRequest) (want []wantedTopic, q topic.Query) {
 func (b *broker) allTopics(ctx context.Context, r *wire.Request) (want []wantedTopic, code int16) {
 	found, err := b.Topics.ask(ctx, topic.Query{All: true})
 	if err != nil {
-		b.metadataAway(ctx, r, err)
+		b.complain(r, "Metadata", "metadata answered from what was last known", err)
 		known, complete := b.Topics.known()
 		if !complete {
 			code = kerr.RequestTimedOut.Code
@@ -186,14 +186,6 @@ func (b *broker) lastKnown(want []wantedTopic) []wantedTopic {
 		}
 	}
 	return want
-}
-
-func (b *broker) metadataAway(ctx context.Context, r *wire.Request, err error) {
-	if ctx.Err() != nil {
-		return // the client has gone, or this agent stops: nobody is answered, and nothing is away
-	}
-	b.rate.Warn("away Metadata", "metadata answered from what was last known", "client_id", r.ClientID,
-		"remote", r.Conn.RemoteHost(), "error", err)
 }
 
 // view is what one client is shown.

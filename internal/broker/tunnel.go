@@ -88,17 +88,22 @@ func (b *broker) decode(req kmsg.Request, answer []byte) (kmsg.Response, error) 
 
 // away answers a request whose call failed, and says why in the log.
 func (b *broker) away(r *wire.Request, err error, code int16, away away) kmsg.Response {
-	select {
-	case <-r.Conn.Done(): // nobody waits for it any more
-	default:
-		name := kmsg.NameForKey(r.Key)
-		b.rate.Warn("away "+name, "request not answered by the control plane", "request", name,
-			"client_id", r.ClientID, "remote", r.Conn.RemoteHost(), "error", err)
-	}
+	name := kmsg.NameForKey(r.Key)
+	b.complain(r, name, "request not answered by the control plane", err, "request", name)
 	if errors.Is(err, errTooLarge) {
 		return away(r.Body, fault{kerr.InvalidRequest.Code, ptr(err.Error())})
 	}
 	return away(r.Body, fault{code, ptr(awayText)})
+}
+
+// complain logs why a request is not answered as it should be, unless its client has hung up: nobody waits for the
+// answer any more, and that the call ended is no fault of who was called.
+func (b *broker) complain(r *wire.Request, about, msg string, err error, more ...any) {
+	select {
+	case <-r.Conn.Done():
+	default:
+		b.rate.Warn("away "+about, msg, append(more, "client_id", r.ClientID, "remote", r.Conn.RemoteHost(), "error", err)...)
+	}
 }
 
 // Parked requests are sent again after parkRetry, doubled up to parkRetryMax.

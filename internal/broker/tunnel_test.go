@@ -1,8 +1,11 @@
 package broker
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -187,5 +190,52 @@ func TestConfig(t *testing.T) {
 	}
 	if _, err := APIs(Default(), Deps{}); err == nil {
 		t.Error("APIs without a control plane")
+	}
+}
+
+// TestHangingUpIsNoFault: who closes the connection while a request is carried to the control plane leaves no warning
+// that blames the control plane; one that is away does.
+func TestHangingUpIsNoFault(t *testing.T) {
+	offsets := kmsg.NewPtrListOffsetsRequest()
+	asked := kmsg.NewListOffsetsRequestTopic()
+	asked.Topic, asked.Partitions = "orders", []kmsg.ListOffsetsRequestTopicPartition{kmsg.NewListOffsetsRequestTopicPartition()}
+	offsets.Topics = append(offsets.Topics, asked)
+	groups := kmsg.NewPtrListGroupsRequest()
+	for _, c := range []struct {
+		req     kmsg.Request
+		version int16
+	}{{offsets, 7}, {kmsg.NewPtrMetadataRequest(), 12}, {groups, 4}} {
+		for _, hangsUp := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, hangs up: %v", kmsg.NameForKey(c.req.Key()), hangsUp), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var log bytes.Buffer
+					control, carried := newFakeControl("orders"), make(chan struct{}, 1)
+					wait := func(ctx context.Context) { carried <- struct{}{}; <-ctx.Done() }
+					control.serve = func(ctx context.Context, _ Call, _ kmsg.Request) (kmsg.Response, error) {
+						wait(ctx)
+						return nil, ctx.Err()
+					}
+					control.stall = wait
+					if c.req.Key() == int16(kmsg.Metadata) {
+						control.hold = func(ctx context.Context, _ topic.Query) { wait(ctx) }
+					}
+					a := newAgent(t, Default(), control, alone(), nil, func(d *Deps) { d.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+					client, err := a.send(c.req, c.version, "somebody")
+					if err != nil {
+						t.Fatal(err)
+					}
+					<-carried
+					if hangsUp {
+						client.Close()
+					}
+					synctest.Wait()
+					time.Sleep(time.Minute) // in the bubble: past every timeout
+					if got := log.String(); strings.Contains(got, "client_id=somebody") == hangsUp {
+						t.Errorf("the log says: %s", got)
+					}
+					client.Close()
+				})
+			})
+		}
 	}
 }

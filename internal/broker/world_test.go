@@ -35,6 +35,7 @@ type fakeControl struct {
 	away   bool
 	serve  func(ctx context.Context, c Call, req kmsg.Request) (kmsg.Response, error)
 	hold   func(ctx context.Context, q topic.Query) // runs before a read of topics
+	stall  func(ctx context.Context)                // runs before a read of offsets
 }
 
 func newFakeControl(names ...string) *fakeControl {
@@ -126,7 +127,13 @@ func (c *fakeControl) Topics(ctx context.Context, q topic.Query) ([]topic.Found,
 	return found, nil
 }
 
-func (c *fakeControl) ListOffsets(_ context.Context, qs []segment.OffsetQuery) ([]segment.OffsetFound, error) {
+func (c *fakeControl) ListOffsets(ctx context.Context, qs []segment.OffsetQuery) ([]segment.OffsetFound, error) {
+	if c.stall != nil {
+		c.stall(ctx)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.away {
@@ -310,13 +317,11 @@ func (a *agent) ask(req kmsg.Request, version int16, clientID ...string) kmsg.Re
 }
 
 func (a *agent) try(req kmsg.Request, version int16, clientID ...string) (kmsg.Response, error) {
-	client := a.pipes.Dial()
-	defer client.Close()
-	req.SetVersion(version)
-	id := strings.Join(clientID, ",")
-	if _, err := client.Write(kmsg.NewRequestFormatter(kmsg.FormatterClientID(id)).AppendRequest(nil, req, 77)); err != nil {
+	client, err := a.send(req, version, clientID...)
+	if err != nil {
 		return nil, err
 	}
+	defer client.Close()
 	var length [4]byte
 	if _, err := io.ReadFull(client, length[:]); err != nil {
 		return nil, err
@@ -332,4 +337,13 @@ func (a *agent) try(req kmsg.Request, version int16, clientID ...string) (kmsg.R
 	resp := req.ResponseKind()
 	resp.SetVersion(version)
 	return resp, resp.ReadFrom(body)
+}
+
+// send begins a connection with one request.
+func (a *agent) send(req kmsg.Request, version int16, clientID ...string) (net.Conn, error) {
+	client := a.pipes.Dial()
+	req.SetVersion(version)
+	id := strings.Join(clientID, ",")
+	_, err := client.Write(kmsg.NewRequestFormatter(kmsg.FormatterClientID(id)).AppendRequest(nil, req, 77))
+	return client, err
 }
