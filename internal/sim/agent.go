@@ -24,6 +24,7 @@ type agent struct {
 	conns    []*conn
 	stream   *stream
 	session  uint64
+	newest   uint64        // session of this life
 	cutUntil time.Duration // partitioned from the control plane until then
 	lives    int
 	draining bool
@@ -31,6 +32,8 @@ type agent struct {
 	resolved int               // how often the end of a session was told in this life
 	waiting  map[*copyOf]int   // what is not answered, and resolved when it came
 	heard    map[string]uint64 // by share: up to where every sequence of the session is answered
+	promises *promises
+	arrivals int
 }
 
 // stream is one commit stream: messages arrive in order, until it breaks.
@@ -45,8 +48,9 @@ func newAgent(w *World, name string) *agent { return &agent{w: w, name: name} }
 
 // start begins a life: a new Writer that knows nothing.
 func (a *agent) start() {
-	a.up, a.began, a.session, a.stream, a.draining = true, a.w.now, 0, nil, false
+	a.up, a.began, a.session, a.newest, a.stream, a.draining = true, a.w.now, 0, 0, nil, false
 	a.resolved, a.waiting, a.heard = 0, map[*copyOf]int{}, map[string]uint64{}
+	a.promises = newPromises(a)
 	a.lives++
 	a.writer = produce.NewWriter(produce.Default(), a.nonce)
 	a.input(func() { a.writer.Start(a.clock()) })
@@ -134,6 +138,7 @@ func (a *agent) input(do func()) {
 		}
 	}
 	if a.up {
+		a.promises.settled()
 		a.arm()
 	}
 }
@@ -172,17 +177,21 @@ func (a *agent) later(d time.Duration, what string, do func()) {
 func (a *agent) carryOut(e produce.Effect) {
 	switch e.Kind {
 	case produce.Upload:
+		a.promises.uploads(e.Put.Object)
 		a.upload(e.Put)
 	case produce.Send:
+		a.promises.sends(e.Commit)
 		a.send(e.Session, e.Commit)
 	case produce.Respond:
 		c := e.Batch.Ref.(*copyOf)
 		delete(a.waiting, c)
+		a.promises.answers(c, e.Answer.Code)
 		a.w.checks.answered(c, e.Answer)
 		c.conn.answer(c, e.Answer)
 	case produce.Disconnect:
 		c := e.Batch.Ref.(*copyOf)
 		delete(a.waiting, c)
+		a.promises.answers(c, 0)
 		c.conn.close()
 	case produce.OpenStream:
 		a.openStream(e.Session)
@@ -204,7 +213,10 @@ func (a *agent) carryOut(e produce.Effect) {
 func (a *agent) report(r *produce.Report) {
 	switch r.Kind {
 	case produce.ForeignObject:
-		a.w.violated("I8: %s found a foreign object under its own key of %s", a.name, r.Segment)
+		if !a.w.bucket.planted[r.Nonce] {
+			a.w.violated("I8: %s found a foreign object under its own key of %s", a.name, r.Segment)
+		}
+		a.w.saw("foreign object")
 	case produce.Protocol:
 		a.w.violated("%s: the control plane said what cannot be: %s", a.name, r.Text)
 	case produce.SegmentAbandoned, produce.Ended, produce.HedgeWon, produce.ClientsDisconnected:
@@ -227,17 +239,27 @@ func (a *agent) upload(p *produce.Put) {
 		}
 	}
 	life := a.life
-	a.w.bucket.put(p.Object.Share, key, bytes.Join(p.Sealed.Body, nil), func(r produce.PutResult) {
+	alive := func(r produce.PutResult) {
 		if a.life == life {
 			tell(r)
 		}
-	})
+	}
+	if first := !a.promises.tried[p.Object.Nonce]; first && a.w.chance(0.004) {
+		a.w.bucket.plant(key, p.Object.Nonce, alive)
+	} else {
+		a.w.bucket.put(p.Object.Share, key, bytes.Join(p.Sealed.Body, nil), alive)
+	}
+	a.promises.tried[p.Object.Nonce] = true
 	a.later(produce.Default().AttemptTimeout, "attempt times out", func() { tell(produce.PutUnknown) })
 }
 
-// openStream connects until it succeeds or the session is over.
+// openStream connects until it succeeds or the session is over. With it the session begins.
 func (a *agent) openStream(session uint64) {
-	a.session = session
+	if session <= a.newest {
+		a.w.violated("I8: %s begins session %d after session %d", a.name, session, a.newest)
+	}
+	a.session, a.newest = session, session
+	a.begin()
 	a.connect(session)
 }
 
@@ -371,14 +393,17 @@ func (a *agent) login() {
 		if n := a.reach(); n != nil {
 			life := a.life
 			lost := a.w.chance(0.1)
+			if a.newest != 0 && a.w.chance(0.1) {
+				a.starts(a.newest) // the answer to an earlier request comes once more
+			}
 			n.login(a.identity(), groupName, []string{state.RoleProduce}, func(session uint64) {
 				if a.life == life && !lost && !granted {
 					granted = true
-					a.w.tell("%s has session %d", a.name, session)
-					a.begin()
-					a.input(func() {
-						a.writer.SessionStarted(a.clock(), produce.Session{ID: session, Incarnation: 1, Cluster: clusterName, Group: groupName})
-					})
+					a.starts(session)
+				}
+				if a.w.chance(0.1) {
+					// It comes again, when it may be of a session that has ended long ago.
+					a.later(a.w.between(time.Second, 40*time.Second), "login answered again", func() { a.starts(session) })
 				}
 			})
 		}
@@ -389,6 +414,17 @@ func (a *agent) login() {
 			}
 		})
 	})
+}
+
+// starts gives the writer a session that it has asked for, now or long ago.
+func (a *agent) starts(session uint64) {
+	waits := a.session == 0
+	a.input(func() {
+		a.writer.SessionStarted(a.clock(), produce.Session{ID: session, Incarnation: 1, Cluster: clusterName, Group: groupName})
+	})
+	if waits && a.up && a.session == session {
+		a.w.tell("%s has session %d", a.name, session)
+	}
 }
 
 // identity is drawn anew at every start of the process.
@@ -419,6 +455,9 @@ func (a *agent) beat(life int) {
 func (a *agent) receive(c *copyOf, b record.Batch) {
 	share, place := placeOf(c.partition)
 	a.waiting[c] = a.resolved
+	a.arrivals++
+	c.arrival = a.arrivals
+	a.promises.took(c)
 	a.input(func() {
 		a.writer.Append(a.clock(), &produce.Batch{Ref: c, Share: share, Partition: place, Bytes: b})
 	})

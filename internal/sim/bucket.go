@@ -3,6 +3,7 @@ package sim
 import (
 	"time"
 
+	"github.com/isthmusdata/isthmus/internal/segment"
 	"github.com/isthmusdata/isthmus/produce"
 )
 
@@ -11,6 +12,15 @@ type bucket struct {
 	w       *World
 	objects map[string][]byte
 	weather map[string]weather // by share
+	planted map[segment.Nonce]bool
+}
+
+// plant puts an object of a stranger under a key before its owner does, who is told so. Nobody can guess a
+// key; who finds such an object where nothing of its own can lie must not take it for its own.
+func (b *bucket) plant(key string, nonce segment.Nonce, tell func(produce.PutResult)) {
+	b.land(key, []byte("a stranger's"))
+	b.planted[nonce] = true
+	b.w.after(b.w.between(20*time.Millisecond, 150*time.Millisecond), "put refused", func() { tell(produce.PutExists) })
 }
 
 // weather is what a bucket does to requests for a while.

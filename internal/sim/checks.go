@@ -28,6 +28,9 @@ type checks struct {
 	order   map[lane][]int
 	replies map[sequence]segment.Reply // the first that decided a sequence
 	oracle  *oracle
+	kept    int                 // sessions that the state remembers
+	ended   map[uint64]bool     // sessions that somebody has ended
+	last    map[sequence]uint64 // by session and share: the last sequence committed
 	heard   map[sequence]uint64 // by session and share: up to where answers are acknowledged
 }
 
@@ -54,12 +57,16 @@ type placed struct {
 func newChecks(w *World) *checks {
 	return &checks{
 		w: w, log: map[topic.Partition][]placed{}, copies: map[string]topic.Offset{}, batches: map[batchID]topic.Offset{},
-		errored: map[string]int16{}, acked: map[batchID]topic.Offset{}, highest: map[lane]int{}, expired: map[batchID]bool{}, order: map[lane][]int{}, replies: map[sequence]segment.Reply{}, heard: map[sequence]uint64{}, oracle: newOracle(w),
+		errored: map[string]int16{}, acked: map[batchID]topic.Offset{}, highest: map[lane]int{}, expired: map[batchID]bool{}, order: map[lane][]int{}, replies: map[sequence]segment.Reply{}, heard: map[sequence]uint64{}, last: map[sequence]uint64{}, ended: map[uint64]bool{}, oracle: newOracle(w),
 	}
 }
 
 // applied looks at one command that the control plane has applied, and at its events.
 func (k *checks) applied(s *state.State, c *controlpb.Command, r state.Result) {
+	if e := c.GetEndSession(); e != nil {
+		k.ended[e.GetSession()] = true
+	}
+	k.frozen(s, c, r)
 	first := true
 	if q := c.GetCommit(); q != nil {
 		first = k.replied(s, q, r.Reply)
@@ -77,6 +84,25 @@ func (k *checks) applied(s *state.State, c *controlpb.Command, r state.Result) {
 	}
 }
 
+// frozen: while the clock is not trusted nothing expires.
+func (k *checks) frozen(s *state.State, c *controlpb.Command, r state.Result) {
+	if s.Frozen() {
+		k.w.saw("frozen")
+	}
+	if r.Login != nil {
+		k.kept++
+	}
+	if c.GetTick() == nil {
+		return // nothing else forgets
+	}
+	kept := 0
+	s.EachSession(func(state.Session) bool { kept++; return true })
+	if s.Frozen() && kept < k.kept {
+		k.w.violated("I4: the clock is not trusted, and of %d sessions %d are left", k.kept, kept)
+	}
+	k.kept = kept
+}
+
 // replied: once a sequence is decided, every answer to it is the first one, or that it is gone. It
 // returns whether this one is the first.
 func (k *checks) replied(s *state.State, q *controlpb.CommitRequest, r segment.Reply) (first bool) {
@@ -91,9 +117,7 @@ func (k *checks) replied(s *state.State, q *controlpb.CommitRequest, r segment.R
 	before, decided := k.replies[at]
 	switch {
 	case !decided:
-		if r.Outcome == segment.Answered || r.Outcome == segment.SessionEnded {
-			k.replies[at] = r
-		}
+		k.decided(s, q, r)
 	case r.Outcome == segment.Gone:
 		if _, kept := s.Session(r.Session); kept && r.Sequence > k.heard[lane] {
 			k.w.violated("I2: commit %d of session %d and share %s is gone, and was not acknowledged", r.Sequence, r.Session, r.Share)
@@ -102,6 +126,43 @@ func (k *checks) replied(s *state.State, q *controlpb.CommitRequest, r segment.R
 		k.w.violated("I2: commit %d of session %d and share %s is answered %v, and was answered %v", r.Sequence, r.Session, r.Share, r, before)
 	}
 	return !decided
+}
+
+// decided is told of the answer to a sequence that was not decided before.
+func (k *checks) decided(s *state.State, q *controlpb.CommitRequest, r segment.Reply) {
+	at := sequence{r.Session, r.Share, r.Sequence}
+	lane := sequence{session: r.Session, share: r.Share}
+	x, kept := s.Session(r.Session)
+	switch r.Outcome {
+	case segment.Answered:
+		k.follows(q, k.last[lane])
+		if !slices.Contains(x.Roles, state.RoleProduce) {
+			k.w.violated("I6: session %d has the roles %v, and its commit %d is taken", r.Session, x.Roles, r.Sequence)
+		}
+		if k.ended[r.Session] {
+			k.w.violated("I8: session %d has ended, and its commit %d is taken", r.Session, r.Sequence)
+		}
+		k.last[lane] = r.Sequence
+		k.replies[at] = r
+	case segment.SessionEnded:
+		k.replies[at] = r
+	case segment.Gone:
+		if kept && x.Group != liars {
+			k.w.violated("I8: commit %d of session %d and share %s is gone, and it was passed over", r.Sequence, r.Session, r.Share)
+		}
+	}
+}
+
+// follows: what is committed names the sequence that it comes after, and every one that it leaves out.
+func (k *checks) follows(q *controlpb.CommitRequest, last uint64) {
+	want := []uint64{}
+	for n := last + 1; n < q.GetSequence(); n++ {
+		want = append(want, n)
+	}
+	if q.GetAfter() != last || q.GetSequence() <= last || !slices.Equal(q.GetAbandoned(), want) {
+		k.w.violated("I8: commit %d of session %d and share %s is taken after %d and names after %d, abandoned %v",
+			q.GetSequence(), q.GetSession(), q.GetShare(), last, q.GetAfter(), q.GetAbandoned())
+	}
 }
 
 // end1 is where the next placement of a partition must begin.
@@ -122,6 +183,10 @@ func (k *checks) location(l segment.Location) {
 	object, there := k.w.bucket.objects[segment.Key(clusterName, l.Object)]
 	if !there {
 		k.w.violated("I3: %s is placed and its object is not stored", l.Object.ID)
+		return
+	}
+	if int(l.Position)+int(l.Length) > len(object) {
+		k.w.violated("I3: %s is placed up to byte %d, and its object has %d", l.Object.ID, l.Position+l.Length, len(object))
 		return
 	}
 	base := l.Base

@@ -26,6 +26,8 @@ type copyOf struct {
 	sequence  int32
 	records   int
 	conn      *conn
+	arrival   int  // at its agent: the how manyeth
+	sent      bool // its commit is: only the control plane answers it
 }
 
 // String names a copy in traces, and in the copy's own bytes.

@@ -25,7 +25,7 @@ func (w *World) fault() {
 		w.tell("fault: %s's commit stream breaks", a.name)
 		a.breakStream()
 	case 4:
-		a.partition(w.between(2*time.Second, 30*time.Second))
+		a.partition(w.between(2*time.Second, 45*time.Second))
 	case 5, 6:
 		share := lands[w.rng.IntN(len(lands))].share
 		w.bucket.weather[share] = weather(w.rng.IntN(int(weathers)))

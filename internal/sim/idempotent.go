@@ -26,9 +26,12 @@ const (
 	librdkafka
 	// franz: the sink of franz-go's kgo.
 	franz
+	// restless goes on in the next epoch after a few batches, each time that nothing is in flight, as a
+	// client does whose application begins anew again and again; else it is as java.
+	restless
 )
 
-func (p profile) String() string { return [...]string{"java", "librdkafka", "franz-go"}[p] }
+func (p profile) String() string { return [...]string{"java", "librdkafka", "franz-go", "restless"}[p] }
 
 const maxInFlight = 5
 
@@ -39,6 +42,8 @@ type idempotent struct {
 	profile profile
 	id      int64
 	streams []*stream5
+	nap     time.Duration // how long it is silent once half of its batches are acknowledged
+	delay   time.Duration // before it begins
 }
 
 func newIdempotent(w *World, index int, p profile, partitions, batches int) *idempotent {
@@ -49,8 +54,30 @@ func newIdempotent(w *World, index int, p profile, partitions, batches int) *ide
 	return c
 }
 
+// newSleeper is a producer that is silent for so long that it is forgotten.
+func newSleeper(w *World, index, partitions int) *idempotent {
+	c := &idempotent{w: w, index: index, profile: java, id: -1}
+	c.streams = []*stream5{newStream5(c, w.rng.Int32N(int32(partitions)), 8)}
+	c.nap = w.control.limits.ProducerExpiration + w.between(0, time.Minute)
+	return c
+}
+
+// newPasserby is a producer of a few batches, that comes some time.
+func newPasserby(w *World, index, partitions int) *idempotent {
+	c := &idempotent{w: w, index: index, profile: franz, id: -1, delay: w.between(5*time.Second, time.Minute)}
+	c.streams = []*stream5{newStream5(c, w.rng.Int32N(int32(partitions)), 1+w.rng.IntN(3))}
+	return c
+}
+
 // run asks for a producer id until there is one, and then produces.
 func (c *idempotent) run() {
+	if c.delay > 0 {
+		c.w.after(c.delay, "come", func() {
+			c.delay = 0
+			c.run()
+		})
+		return
+	}
 	if c.id >= 0 {
 		for _, s := range c.streams {
 			s.pump()
@@ -64,7 +91,7 @@ func (c *idempotent) run() {
 			}
 		})
 	}
-	c.w.after(100*time.Millisecond, "init producer", c.run)
+	c.w.after(c.w.between(100*time.Millisecond, time.Second), "init producer", c.run)
 }
 
 func (c *idempotent) move() {
@@ -143,6 +170,7 @@ type stream5 struct {
 	waitUntil time.Duration
 	fatal     int16
 	pumping   bool
+	sentHere  int // restless: batches of this epoch
 	// unresolved is java's: a batch has expired, so that there may be a gap. Nothing new is sent until
 	// the others are acknowledged, or refused for the gap.
 	unresolved bool
@@ -202,11 +230,25 @@ func (s *stream5) pump() {
 		}
 	}
 	s.pumping = true
-	s.c.w.after(s.rhythm(), "pump", func() {
+	s.sleep()
+	s.c.w.after(max(s.rhythm(), s.waitUntil-s.c.w.now), "pump", func() {
 		s.pumping = false
 		s.pump()
 	})
 }
+
+// sleep is silence, once, when nothing is on its way.
+func (s *stream5) sleep() {
+	if s.c.nap == 0 || s.lowest() != nil || s.batches[len(s.batches)/2-1].status < acknowledged {
+		return
+	}
+	s.c.w.tell("client %d (%s) is silent for %.0f s", s.c.index, s.c.profile, s.c.nap.Seconds())
+	s.waitUntil = s.c.w.now + s.c.nap
+	s.c.nap = 0
+}
+
+// sleepy: the second half of the batches is for afterwards.
+func (s *stream5) sleepy(b *outgoing) bool { return s.c.nap != 0 && b.number%1000 >= len(s.batches)/2 }
 
 // rhythm is how an application sends: in bursts whose batches spread over several flushes, so
 // that those in flight may lie at two agents when the leader moves, and with pauses between.
@@ -232,7 +274,7 @@ func (s *stream5) sendable() *outgoing {
 				firstQueued = b
 			}
 		case unsent:
-			if firstUnsent == nil {
+			if firstUnsent == nil && !s.sleepy(b) {
 				firstUnsent = b
 			}
 		}
@@ -240,11 +282,11 @@ func (s *stream5) sendable() *outgoing {
 			lowest = b
 		}
 	}
-	if inFlight >= maxInFlight {
+	if inFlight >= maxInFlight || s.weary() && firstQueued == nil {
 		return nil
 	}
 	switch s.c.profile {
-	case java:
+	case java, restless:
 		// A batch that is tried again waits until it is the first of those in flight, and holds up new ones.
 		if firstQueued != nil {
 			if firstQueued == lowest {
@@ -285,6 +327,7 @@ func (s *stream5) send(b *outgoing) bool {
 	if b.status == unsent {
 		b.sequence, b.epoch = s.next, s.epoch
 		s.next += int32(b.records)
+		s.sentHere++
 	}
 	b.status, b.on = flying, c
 	b.try++
@@ -377,7 +420,7 @@ func (s *stream5) refused(b *outgoing, code int16) {
 	retriable := code != codeOutOfOrder && code != codeInvalidEpoch && code != codeUnknownID
 	b.retried = b.retried || retriable
 	switch s.c.profile {
-	case java:
+	case java, restless:
 		switch {
 		case code == codeOutOfOrder && (s.unresolved || !b.restart && head), code == codeUnknownID && !b.restart:
 			s.bump()
@@ -413,7 +456,7 @@ func (s *stream5) bump() {
 		s.epoch = max(s.epoch, other.epoch)
 	}
 	s.epoch++
-	s.lastAcked, s.nextErr, s.next, s.unresolved = -1, 0, 0, false
+	s.lastAcked, s.nextErr, s.next, s.unresolved, s.sentHere = -1, 0, 0, false, 0
 	s.c.w.saw("bumped")
 	for _, b := range s.batches {
 		if b.status == flying || b.status == queued {
@@ -424,6 +467,11 @@ func (s *stream5) bump() {
 	s.c.w.tell("client %d (%s) bumps partition %d to epoch %d", s.c.index, s.c.profile, s.partition, s.epoch)
 }
 
+// weary: enough of this epoch.
+func (s *stream5) weary() bool { return s.c.profile == restless && s.sentHere >= 1+s.epochLength() }
+
+func (s *stream5) epochLength() int { return int(s.epoch) % 4 }
+
 // settle ends a drain when nothing is in flight.
 func (s *stream5) settle() {
 	for _, b := range s.batches {
@@ -431,7 +479,7 @@ func (s *stream5) settle() {
 			return
 		}
 	}
-	if s.drain == 2 || s.unresolved && s.lowest() == nil && s.lastAcked+1 != s.next {
+	if s.weary() && s.lowest() == nil || s.drain == 2 || s.unresolved && s.lowest() == nil && s.lastAcked+1 != s.next {
 		s.bump()
 	}
 	s.drain = 0

@@ -283,7 +283,7 @@ func (n *node) submit(c *controlpb.Command, term uint64, done func(state.Result)
 	} else {
 		c.Time = n.clock.Now()
 	}
-	q := &proposal{encoded: encode(c), done: done}
+	q := &proposal{encoded: encode(c), at: n.w.now, done: done}
 	p.pending = append(p.pending, q)
 	n.w.after(p.written()-n.w.now, "command stored", func() {
 		if p.store(q, term) {
@@ -351,7 +351,7 @@ func (n *node) watchLeases(term uint64) {
 			n.w.tell("%s ends session %d: its lease has lapsed", n.name, session)
 			n.endSession(session, func() {})
 		}
-		if at, due := n.state.NextDue(); due && at <= n.clock.Now() {
+		if at, due := n.state.NextDue(); due && at <= n.clock.Now() || n.w.chance(0.3) {
 			n.propose(&controlpb.Command{Op: &controlpb.Command_Tick{Tick: &controlpb.TickCommand{}}}, func(state.Result) {})
 		}
 		if n.w.chance(0.1) {

@@ -66,11 +66,13 @@ type plane struct {
 // entry is a command as it is stored, and what came of it when it was first applied.
 type entry struct {
 	encoded []byte
-	result  uint64 // a fingerprint
+	at      time.Duration // when its leader stamped it
+	result  uint64        // a fingerprint
 }
 
 type proposal struct {
 	encoded []byte
+	at      time.Duration
 	done    func(state.Result)
 }
 
@@ -107,6 +109,12 @@ func tighten(w *World, l *state.Limits) {
 	}
 	if w.rng.IntN(2) == 0 {
 		l.MaxExtentBytes = 100 + w.rng.Int64N(400)
+	}
+	// As short as no producer that goes on is ever silent; those that pause are.
+	l.ProducerIdle, l.ProducerExpiration = 150*time.Second, 220*time.Second
+	if w.rng.IntN(3) == 0 {
+		l.MaxProducers = 13 + w.rng.IntN(3)
+		w.crowd = 6
 	}
 }
 
@@ -163,7 +171,7 @@ func (p *plane) endTerm() {
 		arrived = p.w.rng.IntN(len(p.pending) + 1)
 	}
 	for _, q := range p.pending[:arrived] {
-		p.log = append(p.log, entry{encoded: q.encoded})
+		p.log = append(p.log, entry{encoded: q.encoded, at: q.at})
 	}
 	if lost := len(p.pending) - arrived; lost > 0 {
 		p.w.tell("the log keeps %d of the %d commands under way", arrived, len(p.pending))
@@ -244,7 +252,7 @@ func (p *plane) store(q *proposal, term uint64) (stored bool) {
 		return false
 	}
 	p.pending = slices.DeleteFunc(p.pending, func(o *proposal) bool { return o == q })
-	p.log = append(p.log, entry{encoded: q.encoded})
+	p.log = append(p.log, entry{encoded: q.encoded, at: q.at})
 	return true
 }
 
@@ -260,6 +268,7 @@ func (p *plane) told(n *node, at int, c *controlpb.Command, r state.Result) {
 	}
 	p.log[at].result = sum
 	p.seen = at + 1
+	p.w.checks.oracle.times(c, p.log[at].at)
 	p.w.checks.applied(n.state, c, r)
 }
 

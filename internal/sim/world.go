@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"time"
+
+	"github.com/isthmusdata/isthmus/internal/segment"
 )
 
 // epoch is the wall clock's reading at virtual time 0, in Unix milliseconds.
@@ -27,6 +29,8 @@ type World struct {
 	clients []client
 	checks  *checks
 	sweeper *sweeper
+	liar    *liar
+	crowd   int            // producers that come and go
 	seen    map[string]int // how often what a run is to meet was met
 }
 
@@ -99,7 +103,7 @@ func Run(seed uint64, o Options) Outcome {
 func newWorld(rng *rand.Rand, o Options) *World {
 	w := &World{rng: rng, seen: map[string]int{}}
 	w.checks = newChecks(w)
-	w.bucket = &bucket{w: w, objects: map[string][]byte{}, weather: map[string]weather{}}
+	w.bucket = &bucket{w: w, objects: map[string][]byte{}, weather: map[string]weather{}, planted: map[segment.Nonce]bool{}}
 	w.sweeper = newSweeper(w)
 	w.control = newPlane(w, o.Nodes, o.Partitions)
 	for i := range o.Agents {
@@ -109,6 +113,12 @@ func newWorld(rng *rand.Rand, o Options) *World {
 		w.clients = append(w.clients, newIdempotent(w, len(w.clients), p, o.Partitions, o.Batches))
 	}
 	w.clients = append(w.clients, newPlain(w, len(w.clients), o.Partitions, o.Batches))
+	w.clients = append(w.clients, newIdempotent(w, len(w.clients), restless, 2, o.Batches/2))
+	w.clients = append(w.clients, newSleeper(w, len(w.clients), o.Partitions))
+	for range w.crowd {
+		w.clients = append(w.clients, newPasserby(w, len(w.clients), o.Partitions))
+	}
+	w.liar = newLiar(w, 99)
 	return w
 }
 
@@ -122,6 +132,7 @@ func (w *World) begin() {
 		c.run()
 	}
 	w.sweeper.run()
+	w.liar.run()
 	w.nextFault()
 }
 
