@@ -96,7 +96,7 @@ func startDemo(cmd *cobra.Command, http string) (*demo, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "isthmus-demo-")
+	dir, err := temporary.make("isthmus-demo-")
 	if err != nil {
 		return nil, fmt.Errorf("make a folder for the bucket: %w", err)
 	}
@@ -244,7 +244,7 @@ func (d *demo) stop() error {
 	if d.page != nil {
 		err = errors.Join(err, d.page.Close(ctx))
 	}
-	return errors.Join(err, os.RemoveAll(d.dir))
+	return errors.Join(err, temporary.remove(d.dir))
 }
 
 // demoResult is what --output json prints.

@@ -33,6 +33,7 @@ func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 		<-signals
 		cancel()
 		<-signals
+		temporary.removeAll()
 		os.Exit(130)
 	}()
 	return ctx, cancel

@@ -53,10 +53,10 @@ func runPlayground(cmd *cobra.Command, dir, bucket, kafka, http string) (err err
 	}
 	kept := dir != ""
 	if !kept {
-		if dir, err = os.MkdirTemp("", "isthmus-playground-"); err != nil {
+		if dir, err = temporary.make("isthmus-playground-"); err != nil {
 			return fmt.Errorf("make a folder for the playground: %w", err)
 		}
-		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+		defer func() { err = errors.Join(err, temporary.remove(dir)) }()
 	}
 	if dir, err = filepath.Abs(dir); err != nil {
 		return err
