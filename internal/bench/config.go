@@ -72,7 +72,7 @@ func (c *Config) Validate() error {
 	}
 	check(len(c.Brokers) > 0, "brokers: name at least one host:port")
 	check(c.Topic != "", "topic: must have a name")
-	check(c.Topics >= 1 && c.Topics <= 1000, "topics: %d is not between 1 and 1000", c.Topics)
+	check(c.Topics >= 1 && c.Topics <= 10_000, "topics: %d is not between 1 and 10000", c.Topics)
 	check(c.Partitions >= 1 && c.Partitions <= 10_000, "partitions: %d is not between 1 and 10000", c.Partitions)
 	check(c.Clients >= 1 && c.Clients <= 1000, "clients: %d is not between 1 and 1000", c.Clients)
 	check(c.For > 0, "for: %v is not a duration to run", c.For)

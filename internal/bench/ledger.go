@@ -110,21 +110,33 @@ func (l *Ledger) stream(id uint32) *stream {
 	return s
 }
 
-// bitmap is a set of dense numbers.
-type bitmap []uint64
+// bitmap is a set of numbers, dense as a rule: one bit each, in pages that are made when they are needed,
+// for a stranger's record may claim any number.
+type bitmap map[uint64]*page
+
+const pageBits = 4096
+
+type page [pageBits / 64]uint64
 
 // set adds n and reports whether it was new.
 func (b *bitmap) set(n uint64) bool {
-	for uint64(len(*b)) <= n/64 {
-		*b = append(*b, 0)
+	if *b == nil {
+		*b = bitmap{}
 	}
-	if b.has(n) {
+	p := (*b)[n/pageBits]
+	if p == nil {
+		p = new(page)
+		(*b)[n/pageBits] = p
+	}
+	word, bit := &p[n%pageBits/64], uint64(1)<<(n%64)
+	if *word&bit != 0 {
 		return false
 	}
-	(*b)[n/64] |= 1 << (n % 64)
+	*word |= bit
 	return true
 }
 
 func (b *bitmap) has(n uint64) bool {
-	return n/64 < uint64(len(*b)) && (*b)[n/64]&(1<<(n%64)) != 0
+	p := (*b)[n/pageBits]
+	return p != nil && p[n%pageBits/64]&(1<<(n%64)) != 0
 }

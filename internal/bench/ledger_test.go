@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"runtime"
 	"testing"
 	"time"
 )
@@ -46,4 +47,27 @@ func TestStampReadsBack(t *testing.T) {
 	if _, ok := ReadStamp([]byte("short")); ok {
 		t.Error("a short value was taken for a stamp")
 	}
+}
+
+// FuzzLedger reads records of strangers: whatever a value says of itself, following it takes memory for what was
+// acknowledged and read, not for what it claims.
+func FuzzLedger(f *testing.F) {
+	f.Add(Stamp{Stream: 1, Sequence: 2, Due: time.Unix(3, 4)}.Append(nil))
+	f.Add(Stamp{Stream: 1, Sequence: 1<<64 - 1}.Append(Stamp{Stream: 1, Sequence: 5}.Append(nil)))
+	f.Add(Stamp{Stream: 1 << 31, Sequence: 1 << 62, Due: time.Unix(3, 4)}.Append(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		l := NewLedger()
+		for ; len(b) > 0; b = b[min(len(b), StampSize):] {
+			if s, ok := ReadStamp(b); ok {
+				l.Consumed(s.Stream, s.Sequence)
+			}
+		}
+		l.Counts()
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; took > 1<<20+1000*uint64(len(b)) {
+			t.Errorf("%d bytes were allocated", took)
+		}
+	})
 }
