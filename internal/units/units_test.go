@@ -41,3 +41,19 @@ func TestNearest(t *testing.T) {
 		}
 	}
 }
+
+// FuzzParseBytes: what is read as a size is one, and is read back from how it is printed.
+func FuzzParseBytes(f *testing.F) {
+	for _, s := range []string{"8MiB", "1.5 GB", "0", "-1", "1e400", "NaN", "Inf", "9223372036854775807B", "0x1pB"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		b, err := ParseBytes(s)
+		if err != nil {
+			return
+		}
+		if again, err := ParseBytes(b.String()); b < 0 || err != nil || (b < 1<<53 && again != b) {
+			t.Errorf("%q is %d, printed as %s, read as %d, %v", s, b, b, again, err)
+		}
+	})
+}
