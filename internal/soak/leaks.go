@@ -20,8 +20,13 @@ const (
 	moreMemory     = 320e6 // caches fill up, and memory that was used once is given back late
 )
 
-// idlePatience is how long processes are given to come to rest.
-const idlePatience = 2 * time.Minute
+// Processes are looked at until they hold about what they held before, or for restPatience; those that hold
+// too much by then have until leakPatience.
+const (
+	about        = 10 // goroutines and file descriptors
+	restPatience = 40 * time.Second
+	leakPatience = 2 * time.Minute
+)
 
 // holding is what a process holds of the machine.
 type holding struct {
@@ -78,6 +83,11 @@ type Rest struct {
 	Leak    string  `json:"leak,omitempty"`
 }
 
+// settled reports whether the process holds about what it held before.
+func (r *Rest) settled() bool {
+	return r.After.Goroutines <= r.Before.Goroutines+about && r.After.Files <= r.Before.Files+about
+}
+
 // judge says what is too much.
 func (r *Rest) judge() {
 	var faults []string
@@ -96,8 +106,8 @@ func (r *Rest) judge() {
 // atRest compares every process with what its first life held before the load. It waits until all have
 // come to rest or had time enough, and keeps the goroutines of those that have not.
 func (c *cluster) atRest(ctx context.Context, before map[string]holding) ([]Rest, error) {
-	for deadline := time.Now().Add(idlePatience); ; {
-		rests, leaks := make([]Rest, 0, len(before)), 0
+	for began := time.Now(); ; {
+		rests, restless, leaks := make([]Rest, 0, len(before)), 0, 0
 		for _, n := range c.nodes() {
 			after, err := n.holding(ctx)
 			if err != nil {
@@ -107,9 +117,13 @@ func (c *cluster) atRest(ctx context.Context, before map[string]holding) ([]Rest
 			if r.judge(); r.Leak != "" {
 				leaks++
 			}
+			if !r.settled() {
+				restless++
+			}
 			rests = append(rests, r)
 		}
-		if leaks == 0 || time.Now().After(deadline) {
+		waited := time.Since(began)
+		if restless == 0 && leaks == 0 || leaks == 0 && waited > restPatience || waited > leakPatience {
 			return rests, c.keepGoroutines(ctx, rests)
 		}
 		if !pause(ctx, 2*time.Second) {
