@@ -22,6 +22,7 @@ import (
 	"github.com/isthmusdata/isthmus/control/client"
 	"github.com/isthmusdata/isthmus/fetch"
 	"github.com/isthmusdata/isthmus/internal/broker"
+	"github.com/isthmusdata/isthmus/internal/objstore"
 	"github.com/isthmusdata/isthmus/internal/obs"
 	"github.com/isthmusdata/isthmus/internal/wire"
 	"github.com/isthmusdata/isthmus/produce"
@@ -33,10 +34,6 @@ const drainTimeout = 30 * time.Second
 // goodbyeTimeout bounds the last word to the control plane. It spares others the wait for the lease,
 // which is 12 s by itself, so that a control plane that is away is not worth waiting for.
 const goodbyeTimeout = 2 * time.Second
-
-// handOverGrace is how long an agent that is cut off waits to hear whether its neighbours are as well, which
-// notice it a heartbeat earlier or later.
-const handOverGrace = 3 * time.Second
 
 func newAgent() *cobra.Command {
 	config := defaultAgent()
@@ -114,13 +111,17 @@ type agent struct {
 	membership *client.Membership
 	grant      client.Grant // of the first login
 	session    atomic.Uint64
-	stores     *stores
-	group      *agentgroup.Group
-	topics     *broker.TopicCache
-	producer   *produce.Runner // nil without the role
-	fetcher    *fetch.Handler  // nil without the role
-	chunks     *fetch.PeerServer
-	server     *wire.Server
+	cuts       struct {
+		sync.Mutex
+		from map[string]bool // what is out of reach
+	}
+	stores   *stores
+	group    *agentgroup.Group
+	topics   *broker.TopicCache
+	producer *produce.Runner // nil without the role
+	fetcher  *fetch.Handler  // nil without the role
+	chunks   *fetch.PeerServer
+	server   *wire.Server
 }
 
 // startAgent builds an agent in reading order: addresses, the control plane's word, the group,
@@ -135,6 +136,7 @@ func startAgent(ctx context.Context, config agentConfig, deps agentDeps) (*agent
 		config: config, name: hex.EncodeToString(name), deps: deps, failed: make(chan error, 8), cancel: cancel,
 		log: deps.log,
 	}
+	a.cuts.from = map[string]bool{}
 	for _, build := range []func(context.Context, context.Context) error{
 		a.listen, a.login, a.join, a.buildRoles, a.serve,
 	} {
@@ -208,7 +210,7 @@ func (a *agent) login(ctx, life context.Context) (err error) {
 		request.PeerAddress = a.peers.Addr().String()
 	}
 	a.membership = client.NewMembership(a.client, request, client.Hooks{
-		Granted: a.granted, Ended: a.ended, Seeds: a.seeds, Reached: func(ok bool) { a.reached(life, ok) },
+		Granted: a.granted, Ended: a.ended, Seeds: a.seeds, Reached: func(ok bool) { a.cutOff(life, "control plane", !ok) },
 	}, a.log)
 	notice := time.AfterFunc(operatorNotice, func() {
 		a.log.Info("waiting for the control plane", "control", a.config.Control)
@@ -218,7 +220,10 @@ func (a *agent) login(ctx, life context.Context) (err error) {
 		a.grant, err = a.membership.Grant(ctx)
 		switch {
 		case err == nil:
-			a.stores, err = newStores(a.deps, a.grant.Shares)
+			a.stores, err = newStores(a.deps, a.grant.Shares, func(share string, store objstore.Store) objstore.Store {
+				tell := func(cut bool) { a.cutOff(life, "bucket of share "+share, cut) }
+				return &watchedStore{Store: store, life: life, spawn: a.running.Go, tell: tell}
+			})
 			return err
 		case ctx.Err() != nil:
 			return err
@@ -246,29 +251,6 @@ func (a *agent) ended(session uint64) {
 	if a.producer != nil {
 		a.producer.SessionEnded(session)
 	}
-}
-
-// reached is told when the control plane does not answer any more, and when it does again. Neighbours
-// that it answers can do what this agent cannot, so that clients are sent to them: what they have sent here
-// and not heard of they send again, and it gets the same place.
-func (a *agent) reached(life context.Context, ok bool) {
-	if err := a.group.SetCut(!ok); err != nil {
-		a.log.Info("neighbours were not told yet whether the control plane answers", "answers", ok, "error", err)
-	}
-	if ok {
-		return
-	}
-	a.running.Go(func() {
-		select {
-		case <-life.Done():
-			return
-		case <-time.After(handOverGrace):
-		}
-		if a.group.PassedOver() {
-			clients := a.server.Disconnect()
-			a.log.Warn("the control plane answers neighbours and not this agent: clients are sent to them", "connections_closed", clients)
-		}
-	})
 }
 
 func (a *agent) seeds(seeds []string) {

@@ -28,18 +28,19 @@ func checkBucket(url string) error {
 type stores struct {
 	open    storeOpener
 	metrics *metered.Metrics
+	watch   func(share string, store objstore.Store) objstore.Store
 
 	mu      sync.Mutex
 	buckets map[string]string // URL by share
 	opened  map[string]*metered.Store
 }
 
-func newStores(deps agentDeps, shares []client.Share) (*stores, error) {
+func newStores(deps agentDeps, shares []client.Share, watch func(string, objstore.Store) objstore.Store) (*stores, error) {
 	metrics, err := metered.NewMetrics(deps.registry)
 	if err != nil {
 		return nil, fmt.Errorf("register the metrics of object storage: %w", err)
 	}
-	s := &stores{open: deps.open, metrics: metrics, buckets: map[string]string{}, opened: map[string]*metered.Store{}}
+	s := &stores{open: deps.open, metrics: metrics, watch: watch, buckets: map[string]string{}, opened: map[string]*metered.Store{}}
 	s.learn(shares)
 	return s, nil
 }
@@ -67,7 +68,7 @@ func (s *stores) store(ctx context.Context, share string) (*metered.Store, error
 	if err != nil {
 		return nil, fmt.Errorf("open the bucket of share %s: %w", share, err)
 	}
-	s.opened[share] = metered.New(inner, s.metrics)
+	s.opened[share] = metered.New(s.watch(share, inner), s.metrics)
 	return s.opened[share], nil
 }
 
