@@ -22,7 +22,7 @@ type Member struct {
 	// Settled is said by the member itself once it has lived for the settling time, so that all
 	// who hear of it draw the same ring without comparing clocks.
 	Settled bool
-	// Cut is said by the member itself while the control plane does not answer it.
+	// Cut is said by the member itself while the control plane or a bucket does not answer it.
 	Cut bool
 }
 

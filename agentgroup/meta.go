@@ -24,7 +24,7 @@ var errMeta = errors.New("invalid member meta")
 // appendMeta encodes what a member gossips about itself; name and gossip address travel outside.
 //
 //	version  1 byte
-//	flags    1 byte    bit 0: settled, bit 1: cut off from the control plane
+//	flags    1 byte    bit 0: settled, bit 1: cut off from the control plane or a bucket
 //	node id  uvarint
 //	session  uvarint
 //	port     uvarint   Kafka

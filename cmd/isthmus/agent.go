@@ -113,7 +113,8 @@ type agent struct {
 	session    atomic.Uint64
 	cuts       struct {
 		sync.Mutex
-		from map[string]bool // what is out of reach
+		from    map[string]bool // what is out of reach
+		handing bool            // handOver is running
 	}
 	stores   *stores
 	group    *agentgroup.Group

@@ -18,6 +18,8 @@ const (
 	// handOverGrace is how long an agent that is cut off waits to hear whether its neighbours are as well,
 	// which notice it a little earlier or later.
 	handOverGrace = 3 * time.Second
+	// handOverAgain is how soon clients that have returned are sent away again.
+	handOverAgain = time.Second
 	// bucketSilence is how long a bucket is silent before it counts as out of reach.
 	bucketSilence = 6 * time.Second
 	// bucketProbe is how often a silent bucket is asked, and bucketPatience how long it may take to answer.
@@ -42,26 +44,43 @@ func (a *agent) cutOff(life context.Context, what string, cut bool) {
 	if err := a.group.SetCut(now); err != nil {
 		a.log.Info("neighbours were not told yet what is out of reach", "cut_off", now, "error", err)
 	}
-	if now {
+	if now && !a.cuts.handing {
+		a.cuts.handing = true
 		a.running.Go(func() { a.handOver(life) })
 	}
 }
 
-// handOver closes clients' connections if others lead in this agent's place.
+// handOver closes clients' connections while others lead in this agent's place. It does so again and again: a
+// client returns at once with what it knew before, and would wait for an answer here once more. No error can
+// be answered instead, for what was taken before may still be placed.
 func (a *agent) handOver(life context.Context) {
-	select {
-	case <-life.Done():
-		return
-	case <-time.After(handOverGrace):
+	said := false
+	for wait := handOverGrace; ; wait = handOverAgain {
+		select {
+		case <-life.Done():
+			return
+		case <-time.After(wait):
+		}
+		what := a.outOfReach()
+		if len(what) == 0 {
+			return // the next to be out of reach begins anew
+		}
+		if !a.group.PassedOver() {
+			continue
+		}
+		if clients := a.server.Disconnect(); clients > 0 && !said {
+			said = true
+			a.log.Warn("out of reach here and not for neighbours: clients are sent to them", "what", what, "connections_closed", clients)
+		}
 	}
-	if !a.group.PassedOver() {
-		return
-	}
-	clients := a.server.Disconnect()
+}
+
+// outOfReach is what the agent does not reach; with nothing, hand-over has ended.
+func (a *agent) outOfReach() []string {
 	a.cuts.Lock()
 	defer a.cuts.Unlock()
-	a.log.Warn("out of reach here and not for neighbours: clients are sent to them",
-		"what", slices.Sorted(maps.Keys(a.cuts.from)), "connections_closed", clients)
+	a.cuts.handing = len(a.cuts.from) > 0
+	return slices.Sorted(maps.Keys(a.cuts.from))
 }
 
 // watchedStore notices when a bucket has fallen silent, from the requests that are made anyway; only a silent

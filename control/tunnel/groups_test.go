@@ -482,6 +482,22 @@ func TestLogFails(t *testing.T) {
 
 // TestManyMembers: members come and go at random, and in the end all of them
 // share one generation. It is what consumers under concurrent rebalances do.
+// TestCommitMeetsAnEndingTerm: a commit whose topics cannot be read is answered with why, so that it is sent
+// again to the next leader.
+func TestCommitMeetsAnEndingTerm(t *testing.T) {
+	bubble(t, func(t *testing.T, f *fixture) {
+		req := commitRequest(f, "g", "", -1, 0, 7)
+		f.m.set(func() { f.m.fail = errLost })
+		if resp, err := f.ask(t.Context(), req); !errors.Is(err, errLost) {
+			t.Errorf("answered %v, %v", resp, err)
+		}
+		f.m.set(func() { f.m.fail = nil })
+		if code := f.commit(t, "g", "", -1, 0, 7); code != 0 {
+			t.Errorf("afterwards: code %d", code)
+		}
+	})
+}
+
 func TestManyMembers(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fixture) {
 		var members []*member

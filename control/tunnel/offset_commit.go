@@ -40,8 +40,11 @@ func (t *Tunnel) offsetCommit(ctx context.Context, c *call) (kmsg.Response, erro
 		return answerCommit(req, func(int, int) int16 { return code }), nil
 	}
 	codes, offsets, places, err := t.resolveCommit(ctx, who, c, req)
-	if err != nil || len(offsets) == 0 {
-		return answerCommit(req, codes.at), err
+	if err != nil {
+		return nil, err
+	}
+	if len(offsets) == 0 {
+		return answerCommit(req, codes.at), nil
 	}
 	results, err := tm.commit(ctx, commitIdentity(req), notFoundCode(req.Version), offsets)
 	if err != nil {

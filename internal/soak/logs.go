@@ -22,7 +22,7 @@ type Complaint struct {
 }
 
 // fatal is what no fault explains: a crash of the program itself, a promise broken, a data race.
-var fatal = regexp.MustCompile(`^(panic:|fatal error:|WARNING: DATA RACE|runtime: )|contradicts itself|under a key that nobody else`)
+var fatal = regexp.MustCompile(`^(panic:|fatal error:|WARNING: DATA RACE|runtime: )|contradicts itself|under a key that nobody else|panicked`)
 
 // readLogs collects the errors of all processes, and what should never be there.
 func (c *cluster) readLogs() (complaints []Complaint, wrong []string, err error) {
