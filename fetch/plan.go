@@ -12,7 +12,7 @@ import (
 const (
 	recentPerPartition = 256  // locations of the watch kept per partition
 	runsPerPartition   = 16   // plans remembered per partition
-	locationsPerRun    = 4096 // locations kept of one plan
+	locationsPerRun    = 4096 // locations kept of one plan, and no more than an eighth of all that may be held
 	noesPerPartition   = 16
 	leastPlan          = 1 << 20 // bytes asked for when many partitions share a question
 )
@@ -303,12 +303,14 @@ func (t *track) close(q question) {
 	t.open = slices.DeleteFunc(t.open, func(o question) bool { return o.tick == q.tick })
 }
 
-// remember keeps the contiguous prefix of a plan.
+// remember keeps the contiguous prefix of a plan. What is more than may be held is left out here:
+// forgotten afterwards, it would be asked for again without end.
 func (p *planner) remember(now time.Duration, t *track, locations []segment.Location) {
 	r := run{until: now + p.cfg.LocationLife}
+	most := min(locationsPerRun, max(1, p.cfg.MaxLocations/8))
 	for i := range locations {
 		l := &locations[i]
-		if l.Records == 0 || l.Base < 0 || len(r.locations) == locationsPerRun {
+		if l.Records == 0 || l.Base < 0 || len(r.locations) == most {
 			break
 		}
 		if n := len(r.locations); n > 0 && r.locations[n-1].End() != l.Base {
@@ -385,9 +387,10 @@ func (p *planner) event(now time.Duration, ev *segment.Event) {
 		return // removed meanwhile
 	}
 	if ev.Removed {
+		// The ends stay: an answer that was under way may yet bring lower ones, and none that were
+		// told are taken back (I9).
 		p.forget(t)
-		t.tail = tail{}
-		t.read, t.removed = 0, true
+		t.live, t.read, t.removed = false, 0, true
 		t.waiting.credit(-1)
 		return
 	}
