@@ -52,6 +52,7 @@ type placed struct {
 	batch   batchID
 	base    topic.Offset
 	records int
+	bytes   record.Batch
 }
 
 func newChecks(w *World) *checks {
@@ -74,6 +75,7 @@ func (k *checks) applied(s *state.State, c *controlpb.Command, r state.Result) {
 	if first {
 		k.oracle.applied(c, r.Reply)
 	}
+	k.w.reading.learned(c, r)
 	for _, e := range r.Events {
 		for _, l := range e.Locations {
 			k.location(l)
@@ -225,7 +227,7 @@ func (k *checks) batch(l segment.Location, b record.Batch, base topic.Offset) {
 	}
 	k.copies[name] = base
 	k.w.sweeper.refer(l.Object)
-	k.log[l.Partition] = append(k.log[l.Partition], placed{name, id, base, int(b.NumRecords())})
+	k.log[l.Partition] = append(k.log[l.Partition], placed{name, id, base, int(b.NumRecords()), b})
 	if b.ProducerID() >= 0 {
 		k.inOrder(lane{id.client, partitionOf(l.Partition)}, id, base)
 	}
@@ -307,7 +309,12 @@ func (k *checks) end() {
 // readBack follows the plans of the index over a whole partition.
 func (k *checks) readBack(p topic.Partition, found map[batchID]int) {
 	logged := k.log[p]
-	for at, end := topic.Offset(0), k.end1(p); at < end; {
+	start, _, there := k.w.control.front().Ends(p)
+	for len(logged) > 0 && (!there || logged[0].base < start) {
+		found[logged[0].batch]++ // it was deleted, by retention or with its topic
+		logged = logged[1:]
+	}
+	for at, end := start, k.end1(p); there && at < end; {
 		plan := k.w.control.front().Plan(p, at, 1<<20)
 		if plan.Code != 0 || plan.HighWatermark != end || len(plan.Locations) == 0 {
 			k.w.violated("I9: plan of %s at %d of %d: code %d, high watermark %d, %d locations", p, at, end, plan.Code, plan.HighWatermark, len(plan.Locations))

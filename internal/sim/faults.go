@@ -79,6 +79,7 @@ func (w *World) calm() {
 	for _, n := range w.control.nodes {
 		n.behind, n.skew = 0, 0
 	}
+	w.reading.calm()
 	for _, a := range w.agents {
 		a.cutUntil = 0
 	}

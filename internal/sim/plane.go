@@ -31,6 +31,9 @@ var lands = [...]land{{"default", "events", topic.ID{0xA: 7}}, {"cold", "archive
 
 // placeOf says where a client's partition lies.
 func placeOf(partition int32) (share string, p topic.Partition) {
+	if g := partition - guestBase; g >= 0 {
+		return lands[int(g)%len(lands)].share, topic.Partition{Topic: guestID(int(g))}
+	}
 	l := lands[int(partition)%len(lands)]
 	return l.share, topic.Partition{Topic: l.id, Index: partition / int32(len(lands))}
 }

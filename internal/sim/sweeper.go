@@ -24,7 +24,7 @@ func newSweeper(w *World) *sweeper {
 	return &sweeper{w: w, placed: map[string]bool{}, last: map[string]map[uint64]uint64{}, suspects: map[string]bool{}, dead: map[string]bool{}, loose: map[string]segment.Object{}}
 }
 
-// refer notes that an object holds records; there is no retention in a run.
+// refer notes that an object holds records, or has held them.
 func (s *sweeper) refer(o segment.Object) { s.placed[segment.Key(clusterName, o)] = true }
 
 // stored notes that an object lies in the bucket.
@@ -69,9 +69,16 @@ func (s *sweeper) run() {
 func (s *sweeper) sweep() {
 	waiting := s.waiting()
 	suspects := map[string]bool{}
+	for _, key := range slices.Sorted(maps.Keys(waiting)) {
+		if _, there := s.w.bucket.objects[key]; there && waiting[key] == ripe {
+			delete(s.w.bucket.objects, key)
+			delete(s.loose, key)
+			s.w.saw("swept")
+		}
+	}
 	for _, key := range s.list() {
 		switch {
-		case waiting[key], s.garbage(key) && s.suspects[key]:
+		case s.garbage(key) && s.suspects[key] && waiting[key] == 0:
 			delete(s.w.bucket.objects, key)
 			delete(s.loose, key)
 			s.w.saw("swept")
@@ -82,12 +89,22 @@ func (s *sweeper) sweep() {
 	s.suspects = suspects
 }
 
+// What an object is that the state has queued for deletion.
+const (
+	unripe = iota + 1 // somebody may still be reading it
+	ripe
+)
+
 // waiting are the objects that the state has queued for deletion.
-func (s *sweeper) waiting() map[string]bool {
-	out := map[string]bool{}
+func (s *sweeper) waiting() map[string]int {
+	out := map[string]int{}
+	now := s.w.control.front().Time()
 	s.w.control.front().EachDeadObject(func(d state.DeadObject) bool {
 		key := segment.Key(clusterName, d.Object)
-		out[key], s.dead[key] = true, true
+		out[key], s.dead[key] = unripe, true
+		if now-d.Since >= s.w.reading.patience.Milliseconds() {
+			out[key] = ripe
+		}
 		return true
 	})
 	return out
@@ -110,7 +127,7 @@ func (s *sweeper) garbage(key string) bool {
 func (s *sweeper) end() {
 	waiting := s.waiting()
 	for _, key := range s.list() {
-		if !waiting[key] && !s.garbage(key) && s.loose[key].Group != liars {
+		if waiting[key] == 0 && !s.garbage(key) && s.loose[key].Group != liars {
 			s.w.violated("I8: object %s is neither placed nor abandoned", key)
 		}
 	}

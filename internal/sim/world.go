@@ -27,6 +27,7 @@ type World struct {
 	bucket  *bucket
 	agents  []*agent
 	clients []client
+	reading *reading
 	checks  *checks
 	sweeper *sweeper
 	liar    *liar
@@ -80,6 +81,7 @@ func (o Outcome) Tail(n int) string {
 // Run plays one seed to its end, or to the first violation.
 func Run(seed uint64, o Options) Outcome {
 	w := newWorld(rand.New(rand.NewPCG(seed, 0x15740105)), o)
+	defer w.reading.end()
 	w.after(0, "begin", w.begin)
 	w.play(o.Faults)
 	w.quiet = true
@@ -90,7 +92,7 @@ func Run(seed uint64, o Options) Outcome {
 		}
 	}
 	if w.broken == "" && !w.finished() {
-		w.violated("liveness: not all producers ended well: %s", w.unfinished())
+		w.violated("liveness: not all ended well: %s", w.unfinished())
 	}
 	if w.broken == "" {
 		w.play(w.now + leftOver)
@@ -106,6 +108,7 @@ func newWorld(rng *rand.Rand, o Options) *World {
 	w.bucket = &bucket{w: w, objects: map[string][]byte{}, weather: map[string]weather{}, planted: map[segment.Nonce]bool{}}
 	w.sweeper = newSweeper(w)
 	w.control = newPlane(w, o.Nodes, o.Partitions)
+	w.reading = newReading(w, o.Partitions)
 	for i := range o.Agents {
 		w.agents = append(w.agents, newAgent(w, fmt.Sprintf("agent-%c", 'A'+i)))
 	}
@@ -119,6 +122,9 @@ func newWorld(rng *rand.Rand, o Options) *World {
 		w.clients = append(w.clients, newPasserby(w, len(w.clients), o.Partitions))
 	}
 	w.liar = newLiar(w, 99)
+	for _, g := range w.reading.guests {
+		w.clients = append(w.clients, g)
+	}
 	return w
 }
 
@@ -133,6 +139,7 @@ func (w *World) begin() {
 	}
 	w.sweeper.run()
 	w.liar.run()
+	w.reading.begin()
 	w.nextFault()
 }
 
@@ -163,7 +170,7 @@ func (w *World) finished() bool {
 			return false
 		}
 	}
-	return true
+	return w.reading.done()
 }
 
 func (w *World) unfinished() string {
@@ -172,6 +179,9 @@ func (w *World) unfinished() string {
 		if !c.done() {
 			all = append(all, c.describe())
 		}
+	}
+	if s := w.reading.unread(); s != "" {
+		all = append(all, s)
 	}
 	return strings.Join(all, "; ")
 }
