@@ -40,7 +40,7 @@ func TestKafkaTools(t *testing.T) {
 		{"kafka-verifiable-consumer: a static member returns", returns},
 		{"kafka-producer-perf-test and kafka-consumer-perf-test", measures},
 		{"kafka-console-producer and -consumer", talks},
-		{"kafka-consumer-groups: list, describe, reset to earliest and to a time, delete", looksAfterGroups},
+		{"kafka-consumer-groups: list, describe, reset to earliest and to a time, delete offsets, delete", looksAfterGroups},
 		{"kafka-get-offsets: latest, earliest, a time, max-timestamp", getsOffsets},
 		{"kafka-configs: describe, alter, delete a topic's", configures},
 		{"transactions", refusesTransactions},
@@ -258,6 +258,8 @@ func looksAfterGroups(t *testing.T, k *tools) string {
 	k.groups(t, append(reset, "--to-datetime", times[0].Add(time.Second).Format("2006-01-02T15:04:05.000")+"Z")...)
 	wantMatch(t, "describe after a reset to a time", k.groups(t, "--describe", "--group", "keepers"), offset(1))
 
+	wantMatch(t, "delete offsets", k.groups(t, "--delete-offsets", "--group", "keepers", "--topic", "looked-after"), `^looked-after\s+0\s+Successful`)
+	wantNoMatch(t, "describe without offsets", k.groups(t, "--describe", "--group", "keepers"), `looked-after`)
 	wantMatch(t, "delete", k.groups(t, "--delete", "--group", "keepers"), `'keepers'.*successful`)
 	wantNoMatch(t, "list", k.groups(t, "--list"), `^keepers$`)
 	return works
