@@ -44,6 +44,26 @@ func TestKafkaConnect(t *testing.T) {
 	record(t, "Kafka Connect", connect.version, "both stopped and started again, resume without repeating", works)
 }
 
+// TestKafkaConnectDistributed: workers that keep what they know in compacted topics are told that there are none yet.
+func TestKafkaConnectDistributed(t *testing.T) {
+	connect := openDriver(t, "connect")
+	c := startCluster(t, "file://"+filepath.Join(t.TempDir(), "bucket"))
+	settings := []string{
+		"bootstrap.servers=" + brokers(c.prod),
+		"group.id=connect",
+		"key.converter=org.apache.kafka.connect.storage.StringConverter",
+		"value.converter=org.apache.kafka.connect.storage.StringConverter",
+		"plugin.discovery=service_load",
+		"listeners=HTTP://" + freeAddress(t),
+	}
+	for _, kept := range []string{"offset", "config", "status"} {
+		settings = append(settings, kept+".storage.topic=connect-"+kept, kept+".storage.replication.factor=1")
+	}
+	worker := connect.job(t, "org.apache.kafka.connect.cli.ConnectDistributed", properties(t, filepath.Join(t.TempDir(), "worker.properties"), settings...))
+	worker.says("InvalidConfigurationException: invalid topic config: value \"compact\" for cleanup.policy: compaction is not served yet", 1)
+	record(t, "Kafka Connect", connect.version, "distributed workers", "refused: INVALID_CONFIG (40), compaction is not served yet")
+}
+
 // startWorker starts a worker of its own with one connector, and waits until that runs.
 func startWorker(t *testing.T, connect driver, brokers, name, class string, settings ...string) *process {
 	t.Helper()
