@@ -61,7 +61,7 @@ func (l *Link) Refuse() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.listener != nil {
-		l.listener.Close()
+		_ = l.listener.Close() // it is not used any more, closed or not
 		l.listener = nil
 	}
 	for conn := range l.conns {

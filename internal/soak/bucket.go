@@ -68,7 +68,7 @@ func startBucketProxy(address, endpoint string, rng *rand.Rand) (*bucketProxy, e
 
 func (b *bucketProxy) close() {
 	b.set(weather{})
-	b.server.Close()
+	_ = b.server.Close() // of listeners and connections that nobody needs any more
 	b.transport.CloseIdleConnections()
 }
 
