@@ -27,6 +27,7 @@
 // Metrics:
 //
 //	isthmus_agentgroup_members          members of the group that live, this agent included
+//	isthmus_agentgroup_cut_off_members  members that say they are cut off from the control plane or a bucket
 //	isthmus_agentgroup_changes_total    change="join|leave|update": what gossip told
 //	isthmus_agentgroup_refused_total    members refused because their meta could not be read
 //	isthmus_agentgroup_joins_total      result="ok|failed": attempts to join through a seed

@@ -191,6 +191,16 @@ func (g *Group) SetCut(cut bool) error {
 	return g.announce()
 }
 
+// cutOff counts the members that say they are.
+func (g *Group) cutOff() (n int) {
+	for _, m := range g.Members() {
+		if m.Cut {
+			n++
+		}
+	}
+	return n
+}
+
 // PassedOver reports whether this agent is cut off and others lead in its place, in all its roles.
 func (g *Group) PassedOver() bool {
 	me, ring := g.Self(), g.ring.Load()

@@ -219,6 +219,9 @@ func TestUpdateAndSettle(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.sees(t, "b cut off", func(m []Member) bool { return len(m) == 2 && m[1].Cut && m[1].Session == 99 })
+	if n := a.cutOff(); n != 1 {
+		t.Errorf("%d members are counted as cut off", n)
+	}
 	if got := b.Coordinator(); !b.PassedOver() || got.NodeID != 1 || a.PassedOver() || a.Coordinator().NodeID != 1 {
 		t.Errorf("cut off, it is passed over: %v, and names coordinator %d", b.PassedOver(), got.NodeID)
 	}

@@ -15,7 +15,7 @@ import (
 func TestSoak(t *testing.T) {
 	config := soak.Default()
 	config.Binary, config.Dir = need(t, "ISTHMUS_BIN"), t.TempDir()
-	config.For, config.Seed = 2*time.Minute, 20
+	config.For, config.Seed = 2*time.Minute, 158
 	config.Progress = t.Output()
 	if err := config.FromEnv(); err != nil {
 		t.Fatal(err)
