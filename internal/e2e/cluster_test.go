@@ -181,11 +181,11 @@ func startCluster(t *testing.T, bucket string, env ...string) *cluster {
 	return c
 }
 
-func (c *cluster) startAgent(group, roles string) *agent {
+func (c *cluster) startAgent(group, roles string, more ...string) *agent {
 	c.t.Helper()
 	a := &agent{kafka: freeAddress(c.t), http: freeAddress(c.t)}
-	a.process = start(c.t, c.env, c.bin, "agent", "--control", c.address, "--group", group, "--roles", roles,
-		"--kafka", a.kafka, "--gossip", freeAddress(c.t), "--http", a.http)
+	a.process = start(c.t, c.env, c.bin, append([]string{"agent", "--control", c.address, "--group", group, "--roles", roles,
+		"--kafka", a.kafka, "--gossip", freeAddress(c.t), "--http", a.http}, more...)...)
 	return a
 }
 

@@ -9,12 +9,14 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -27,10 +29,16 @@ type tally struct {
 }
 
 // TestFlinkSQL reads the fetch-only group from the earliest offset with a SQL job, counts in windows of event
-// time, and writes through the produce-only group: every window's count and sum are those of what was sent.
+// time, and writes through the produce-only group: every window's count and sum are those of what was sent. The job names
+// a zone in its client ids, and keeps to the agents there.
 func TestFlinkSQL(t *testing.T) {
 	flink := openDriver(t, "flink")
 	c := startCluster(t, "file://"+filepath.Join(t.TempDir(), "bucket"))
+	far := append(slices.Clone(c.prod), c.analytics...)
+	c.prod = append(c.prod, c.startAgent("prod", "produce", "--zone", "near"))
+	c.analytics = append(c.analytics, c.startAgent("analytics", "fetch", "--zone", "near"))
+	allKnown(t, c.prod)
+	allKnown(t, c.analytics)
 	c.isthmus("topic", "create", "events", "--partitions", "4")
 	c.isthmus("topic", "create", "counts", "--partitions", "1")
 
@@ -47,7 +55,11 @@ func TestFlinkSQL(t *testing.T) {
 	}
 	write(t, c.prod, sent...)
 
-	flink.job(t, "WindowCount", brokers(c.analytics), brokers(c.prod)).ends()
+	before := dataRequests(t, far)
+	flink.job(t, "WindowCount", brokers(c.analytics), brokers(c.prod), "near").ends()
+	if n := dataRequests(t, far) - before; n != 0 {
+		t.Errorf("Flink sent %v Produce and Fetch requests to agents of another zone", n)
+	}
 
 	got := make(map[string]tally)
 	for _, record := range readAll(t, c.analytics, "counts") {
@@ -64,6 +76,32 @@ func TestFlinkSQL(t *testing.T) {
 		t.Errorf("Flink counted %v\nwant %v", got, want)
 	}
 	record(t, "Apache Flink", flink.version, "SQL: windows over the fetch-only group, results to the produce-only one", works)
+	record(t, "Apache Flink", flink.version, "SQL: zone= in the client ids keeps to the agents of a zone", works)
+}
+
+// dataRequests counts the requests for records that agents have had.
+func dataRequests(t *testing.T, agents []*agent) (n float64) {
+	t.Helper()
+	for _, a := range agents {
+		requests := requestsOf(t, a)
+		n += requests["Produce"] + requests["Fetch"]
+	}
+	return n
+}
+
+// allKnown waits until each agent tells its clients of all.
+func allKnown(t *testing.T, agents []*agent) {
+	t.Helper()
+	for _, a := range agents {
+		client := newClient(t, []*agent{a})
+		eventually(t, a.kafka+" knows its group", func() error {
+			members, err := kadm.NewClient(client).ListBrokers(t.Context())
+			if err == nil && len(members) != len(agents) {
+				err = fmt.Errorf("it tells of %d members of %d", len(members), len(agents))
+			}
+			return err
+		})
+	}
 }
 
 // TestFlinkResumes kills a job that counts in state with -9 while records arrive, and starts it again from its
