@@ -88,13 +88,15 @@ func (t *Tunnel) resolveCommit(ctx context.Context, who control.Caller, c *call,
 	return codes, offsets, places, err
 }
 
+// checkCommitted looks at one partition of a commit. The offset may be negative: kafkajs commits -2 to reset
+// a group to the earliest record, and Kafka keeps and returns any number.
 func (t *Tunnel) checkCommitted(tp topic.Topic, known bool, p kmsg.OffsetCommitRequestTopicPartition) int16 {
 	switch m := text(p.Metadata); {
 	case !known, p.Partition < 0, p.Partition >= tp.Partitions:
 		return codeUnknownTopicOrPartition
 	case len(m) > t.cfg.OffsetMetadataMaxBytes:
 		return codeOffsetMetadataTooLarge
-	case !utf8.ValidString(m), p.Offset < 0:
+	case !utf8.ValidString(m):
 		return codeInvalidRequest
 	}
 	return 0
