@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -431,12 +430,10 @@ func isRefusedFetch(t *testing.T, s subject) string {
 
 // refusedWith returns what a client was told with a code.
 func refusedWith(wrong []line, code int) (string, error) {
-	var others []error
 	for _, l := range wrong {
 		if l.Code == code {
 			return l.Message, nil
 		}
-		others = append(others, errors.New(l.String()))
 	}
-	return "", fmt.Errorf("the client did not show code %d, but: %w", code, errors.Join(others...))
+	return "", fmt.Errorf("the client did not show code %d, but %v", code, wrong)
 }
