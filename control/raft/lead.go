@@ -79,6 +79,9 @@ func (n *Node) lead(ctx context.Context) (stop func()) {
 	}
 }
 
+// bucketPatience is how long a leader waits for the bucket to say whether it may go on.
+const bucketPatience = 10 * time.Second
+
 // term leads until ctx ends: first everything that stands in the log is applied, then the bucket is
 // asked whether this node may still lead, and told that it does (I12), then the clock is judged, and the
 // first command of the term says what came of it. Only then are proposals and reads let in.
@@ -95,7 +98,7 @@ func (n *Node) term(ctx context.Context) {
 	n.m.leader.Set(1)
 	n.log.Info("leading", "term", term, "cluster", n.identity.Cluster, "id", n.identity.ClusterID)
 	n.deps.Elected(ctx)
-	n.holdTurn(ctx, term)
+	<-ctx.Done()
 	n.m.leader.Set(0)
 	n.ledTerm.Store(0)
 	n.proposer.stop()
@@ -122,10 +125,11 @@ func (n *Node) takeOver(ctx context.Context, term uint64) error {
 // takeTurn takes the next turn. If this directory's last turn was taken elsewhere, whoever took it may lead
 // still: it is given the time to notice.
 func (n *Node) takeTurn(ctx context.Context, term uint64) error {
-	n.wait("waiting for the bucket to take this leader's turn: " + n.turns.key(n.turns.mine.Turn+1))
+	n.wait("waiting for the bucket to take this leader's turn: " + n.turns.next())
 	if err := n.turns.take(ctx, term, n.deps.Wall()); err != nil {
 		return err
 	}
+	n.rivals.looked()
 	if n.turns.moved() {
 		pause := 2 * n.config.TurnLook
 		what := fmt.Sprintf("waiting %s, for data directory %s has moved or the machine has started anew: whoever led from it before notices meanwhile", pause, n.dir.path)
@@ -138,33 +142,24 @@ func (n *Node) takeTurn(ctx context.Context, term uint64) error {
 	return n.turns.settle()
 }
 
-// holdTurn looks for another leader until ctx ends, and takes another turn now and then, so that a copy of the
-// data directory that lacks what was applied meanwhile can be told from it.
-func (n *Node) holdTurn(ctx context.Context, term uint64) {
-	tick := time.NewTicker(n.config.TurnLook)
-	defer tick.Stop()
-	taken, applied := time.Now(), n.Applied()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		err := n.turns.look(ctx)
-		if at := n.Applied(); err == nil && at != applied && time.Since(taken) >= n.config.TurnAge {
-			if err = n.turns.take(ctx, term, n.deps.Wall()); err == nil {
-				taken, applied = time.Now(), at
-			}
-		}
-		switch {
-		case err == nil, ctx.Err() != nil:
-		case mayPass(err):
-			n.log.Warn("bucket could not be asked for another leader; this one goes on", "error", err)
-		default:
-			n.Fail(fmt.Errorf("lead in term %d: %w", term, err))
-			return
-		}
+// lookForRival looks in the bucket whether a copy of this directory has taken the next turn, and ends the node if so.
+func (n *Node) lookForRival(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, bucketPatience)
+	defer cancel()
+	return n.mayStillLead(n.turns.look(ctx))
+}
+
+// mayStillLead ends the node if the bucket says that another one leads. Whatever else it says may pass, and is
+// returned.
+func (n *Node) mayStillLead(err error) error {
+	switch {
+	case err == nil, n.ctx.Err() != nil:
+	case mayPass(err):
+		n.log.Warn("bucket could not be asked whether another node leads; this one goes on", "error", err)
+	default:
+		n.Fail(err)
 	}
+	return err
 }
 
 func (n *Node) wait(what string) { n.waiting.Store(&what) }
@@ -240,13 +235,11 @@ func (n *Node) pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// Snapshot writes the state to disk now and shortens the log.
+// Snapshot writes the state to disk now and shortens the log. A leader looks at the claim first and takes
+// another turn (I12), so that a copy of its data directory made before lacks a turn of which the bucket knows.
 func (n *Node) Snapshot(ctx context.Context) error {
-	if err := n.claim.look(ctx); errors.Is(err, ErrSuperseded) {
-		n.Fail(err)
+	if err := n.confirmTurn(ctx); err != nil && !mayPass(err) {
 		return err
-	} else if err != nil {
-		n.log.Warn("bucket could not be asked before a snapshot, which stays on this disk", "error", err)
 	}
 	start := time.Now()
 	err := n.await(n.raft.Snapshot())
@@ -260,4 +253,14 @@ func (n *Node) Snapshot(ctx context.Context) error {
 	n.m.snapshots.WithLabelValues("ok").Inc()
 	n.m.snapshot.Observe(time.Since(start).Seconds())
 	return nil
+}
+
+func (n *Node) confirmTurn(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, bucketPatience)
+	defer cancel()
+	err := n.claim.look(ctx)
+	if term := n.ledTerm.Load(); err == nil && term != 0 {
+		err = n.turns.take(ctx, term, n.deps.Wall())
+	}
+	return n.mayStillLead(err)
 }

@@ -49,6 +49,7 @@ type Node struct {
 	identity Identity
 	claim    *claim
 	turns    *turns
+	rivals   *rivals
 	store    *boltdb.BoltStore
 	machine  *machine
 	clock    *statetime.Clock
@@ -108,7 +109,8 @@ func (n *Node) open(ctx context.Context) (err error) {
 		return err
 	}
 	n.clock = statetime.New(n.mono, n.deps.Wall)
-	n.proposer = newProposer(n.config, n.clock, n.m, func(entry []byte) hraft.ApplyFuture { return n.raft.Apply(entry, 0) }, n.await)
+	n.rivals = &rivals{every: n.config.TurnLook, now: n.mono, look: n.lookForRival, spawn: n.workers.Go}
+	n.proposer = newProposer(n.config, n.clock, n.m, n.rivals.before, func(entry []byte) hraft.ApplyFuture { return n.raft.Apply(entry, 0) }, n.await)
 	n.confirm = &confirmer{verify: n.verify}
 	if err = n.start(); err != nil {
 		return err

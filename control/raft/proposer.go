@@ -56,7 +56,8 @@ type proposer struct {
 	entryBytes, queueBytes int
 	clock                  *statetime.Clock
 	m                      *metrics
-	inFlight               chan struct{} // one token an entry
+	before                 func(context.Context) error // called before each entry
+	inFlight               chan struct{}               // one token an entry
 	submit                 func(data []byte) hraft.ApplyFuture
 	landed                 chan flight
 	await                  func(hraft.Future) error
@@ -75,9 +76,9 @@ type flight struct {
 	proposals []*Pending
 }
 
-func newProposer(c Config, clock *statetime.Clock, m *metrics, submit func([]byte) hraft.ApplyFuture, await func(hraft.Future) error) *proposer {
+func newProposer(c Config, clock *statetime.Clock, m *metrics, before func(context.Context) error, submit func([]byte) hraft.ApplyFuture, await func(hraft.Future) error) *proposer {
 	return &proposer{
-		entryBytes: c.EntryBytes, queueBytes: c.QueueBytes, clock: clock, m: m, submit: submit, await: await,
+		entryBytes: c.EntryBytes, queueBytes: c.QueueBytes, clock: clock, m: m, submit: submit, await: await, before: before,
 		inFlight: make(chan struct{}, c.InFlight), landed: make(chan flight, c.InFlight), wake: make(chan struct{}, 1),
 	}
 }
@@ -159,6 +160,9 @@ func (p *proposer) run(ctx context.Context) {
 		select {
 		case p.inFlight <- struct{}{}:
 		case <-ctx.Done():
+			return
+		}
+		if p.before(ctx) != nil {
 			return
 		}
 		batch, term := p.take()

@@ -202,7 +202,7 @@ func TestQueueIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := newProposer(c, statetime.New(func() time.Duration { return 0 }, nil), m, nil, nil)
+	p := newProposer(c, statetime.New(func() time.Duration { return 0 }, nil), m, nil, nil, nil)
 	if _, err := p.enqueue([]*controlpb.Command{createShare("a")}); !errors.Is(err, ErrNotLeader) {
 		t.Fatalf("before an election: %v", err)
 	}

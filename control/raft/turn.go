@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	boltdb "github.com/hashicorp/raft-boltdb/v2"
@@ -22,8 +23,7 @@ import (
 // turns is this data directory's side of the chain of turns in the bucket (I12).
 //
 // Turn n is the object <cluster>/meta/<incarnation>/turns/<n>, put on the condition that it is not there. A
-// leader takes the one after the last that its directory holds, at each election and from time to time
-// (Config.TurnAge). So a directory that is put back from a copy finds the next turn taken by a nonce that it
+// leader takes the one after the last that its directory holds, at each election and before each snapshot. So a directory that is put back from a copy finds the next turn taken by a nonce that it
 // never drew, and so does all but one of several copies that start at once.
 //
 // The nonce is in the log's own file before it is put: a put whose outcome was never learned, the process
@@ -34,7 +34,9 @@ type turns struct {
 	disk  turnDisk
 	place string // of this directory, as long as this machine runs
 	host  string
-	mine  held
+
+	mu   sync.Mutex // a leader looks and takes turns at the same time
+	mine held
 }
 
 // held is what the directory knows of its turns.
@@ -104,10 +106,16 @@ func placeOf(dir *dataDir, host string) (string, error) {
 }
 
 // moved reports whether the directory last led from another place, where a process may lead still.
-func (t *turns) moved() bool { return t.mine.Place != "" && t.mine.Place != t.place }
+func (t *turns) moved() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.mine.Place != "" && t.mine.Place != t.place
+}
 
 // settle notes that the directory leads from here.
 func (t *turns) settle() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if t.mine.Place == t.place {
 		return nil
 	}
@@ -121,8 +129,17 @@ func (t *turns) key(n uint64) string {
 	return segment.MetaKey(t.claim.mine.Cluster, fmt.Sprintf("%d/turns/%016d", t.claim.mine.Incarnation, n))
 }
 
+// next names the object of the next turn.
+func (t *turns) next() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.key(t.mine.Turn + 1)
+}
+
 // take takes the next turn. While the bucket cannot be asked, it tries again until ctx ends.
 func (t *turns) take(ctx context.Context, term uint64, now time.Time) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	for {
 		drawn, err := t.draw()
 		if err != nil {
@@ -199,6 +216,8 @@ func (t *turns) standing(ctx context.Context) error {
 
 // look asks whether another copy of the directory has taken the next turn.
 func (t *turns) look(ctx context.Context) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if _, err := t.taken(ctx); !errors.Is(err, objstore.ErrNotFound) {
 		return err
 	}

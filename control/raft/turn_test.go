@@ -131,32 +131,36 @@ func TestI12OlderCopyIsRefused(t *testing.T) {
 // another election.
 func TestI12CopyOfTheSameTermIsRefused(t *testing.T) {
 	b := newBed(t)
-	b.config.TurnLook, b.config.TurnAge = 10*time.Millisecond, 10*time.Millisecond
 	n := b.lead()
 	older := b.copied()
-	for i := 0; len(turnsOf(t, b.store)) < 3; i++ {
-		b.propose(n, createShare(fmt.Sprint("s", i)))
+	b.propose(n, createShare("a"))
+	if err := n.Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 	b.close(n)
 	older.deposed("older copy")
 	b.close(b.lead())
 }
 
-// TestIdleLeaderTakesNoTurns: nothing is applied that a copy could lack.
-func TestIdleLeaderTakesNoTurns(t *testing.T) {
+// TestIdleLeaderAsksNothing: a leader looks because something is proposed, and for no other reason.
+func TestIdleLeaderAsksNothing(t *testing.T) {
 	b := newBed(t)
-	b.config.TurnLook, b.config.TurnAge = 10*time.Millisecond, 10*time.Millisecond
-	looked := make(chan struct{}, 100)
-	b.deps.Store = &hooked{Claims: b.store, put: func(put func() error) error { return put() }, head: func() error {
-		select {
-		case looked <- struct{}{}:
-		default:
-		}
-		return nil
-	}}
+	b.config.TurnLook = 10 * time.Millisecond
+	var asked atomic.Int64
+	b.deps.Store = &hooked{
+		Claims: b.store,
+		put:    func(put func() error) error { asked.Add(1); return put() },
+		head:   func() error { asked.Add(1); return nil },
+	}
 	n := b.lead()
-	for range 8 {
-		<-looked
+	before := asked.Load()
+	time.Sleep(10 * b.config.TurnLook) // nothing waits for anything: a leader that looks by a timer is seen here
+	if got := asked.Load(); got != before {
+		t.Errorf("an idle leader asked the bucket %d times", got-before)
+	}
+	b.propose(n, createShare("a"))
+	if got := asked.Load(); got == before {
+		t.Error("after a pause an entry was written without a look")
 	}
 	b.close(n)
 	if got := turnsOf(t, b.store); len(got) != 1 {
@@ -171,17 +175,21 @@ func TestI12SecondCopyEndsTheFirst(t *testing.T) {
 	b.config.TurnLook = 10 * time.Millisecond
 	first := b.lead()
 	second := b.copied()
-	second.config.TurnLook, second.config.TurnAge = time.Hour, time.Hour
+	second.config.TurnLook = time.Hour
 	second.deps.Elected = func(context.Context) { t.Error("the copy leads at once") }
 	n, err := second.open()
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.ends(first, second.config.Dir, "second one")
 	waits := func() bool { return strings.Contains(n.Ready().Error(), "waiting 2h0m0s") }
 	for !waits() {
 		time.Sleep(time.Millisecond)
 	}
+	time.Sleep(2 * b.config.TurnLook) // what it looked before is too old to write by
+	if _, err := first.Propose(t.Context(), createShare("b")); !errors.Is(err, ErrNotLeader) {
+		t.Errorf("the original writes beside the copy: %v", err)
+	}
+	b.ends(first, second.config.Dir, "second one")
 	n.Close()
 	// A crash while it waited is no reason not to wait.
 	n, err = second.open()
