@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -12,18 +13,30 @@ import (
 // peerSlowest is the rate, in bytes a second, below which an answer that has begun is given up.
 const peerSlowest = 8 << 20
 
-// peerPool is the transport over TCP. It keeps a few idle connections to each agent.
+// peerKept is how long an idle connection is kept: less than its peer waits for a request on it, and not
+// for ever when the peer has come back elsewhere and nobody asks at this address again.
+const peerKept = peerIdle / 3
+
+// peerPool is the transport over TCP. It keeps a few idle connections to each agent for a while.
 type peerPool struct {
 	cfg *Config
 	tls *tls.Config
 
+	kept time.Duration
+
 	mu     sync.Mutex
-	idle   map[string][]net.Conn
+	idle   map[string][]*idleConn
 	closed bool
 }
 
+// idleConn is a connection that waits for the next request, or for its end.
+type idleConn struct {
+	net.Conn
+	expiry *time.Timer
+}
+
 func newPeerPool(cfg *Config, tlsConfig *tls.Config) *peerPool {
-	return &peerPool{cfg: cfg, tls: tlsConfig, idle: map[string][]net.Conn{}}
+	return &peerPool{cfg: cfg, tls: tlsConfig, kept: peerKept, idle: map[string][]*idleConn{}}
 }
 
 // Ask goes over an idle connection or a new one. An idle connection that the peer has closed
@@ -78,11 +91,17 @@ func (c *peerPool) take(addr string) net.Conn {
 	if len(idle) == 0 {
 		return nil
 	}
-	conn := idle[len(idle)-1]
-	if c.idle[addr] = idle[:len(idle)-1]; len(idle) == 1 {
+	last := idle[len(idle)-1]
+	last.expiry.Stop() // too late, it will not find the connection
+	c.drop(addr, len(idle)-1)
+	return last.Conn
+}
+
+// drop takes a connection out of those that are idle. The caller holds mu.
+func (c *peerPool) drop(addr string, i int) {
+	if c.idle[addr] = slices.Delete(c.idle[addr], i, i+1); len(c.idle[addr]) == 0 {
 		delete(c.idle, addr)
 	}
-	return conn
 }
 
 func (c *peerPool) give(addr string, conn net.Conn) {
@@ -95,7 +114,19 @@ func (c *peerPool) give(addr string, conn net.Conn) {
 		_ = conn.Close()
 		return
 	}
-	c.idle[addr] = append(c.idle[addr], conn)
+	idle := &idleConn{Conn: conn}
+	idle.expiry = time.AfterFunc(c.kept, func() { c.expire(addr, idle) })
+	c.idle[addr] = append(c.idle[addr], idle)
+}
+
+// expire closes a connection that is idle still.
+func (c *peerPool) expire(addr string, idle *idleConn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if i := slices.Index(c.idle[addr], idle); i >= 0 {
+		c.drop(addr, i)
+		_ = idle.Close()
+	}
 }
 
 func (c *peerPool) close() {
@@ -108,6 +139,7 @@ func (c *peerPool) close() {
 func (c *peerPool) closeIdle() {
 	for _, idle := range c.idle {
 		for _, conn := range idle {
+			conn.expiry.Stop()
 			_ = conn.Close()
 		}
 	}

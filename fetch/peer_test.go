@@ -125,6 +125,34 @@ func TestOwnerFails(t *testing.T) {
 	}
 }
 
+// TestIdlePeerConnectionsEnd: a peer that is asked no more, for it has come back elsewhere, costs no
+// descriptors for ever.
+func TestIdlePeerConnectionsEnd(t *testing.T) {
+	w := newWorld(t, "events")
+	h := w.handler()
+	addr := servePeers(t, h)
+	w.produce(frame{w.partition("events", 0), []record.Batch{batchOf(1, 3, 1000)}})
+	good := w.logs[w.partition("events", 0)].locations[0]
+	c := newPeerClient(&h.cfg, &h.deps)
+	defer c.close()
+	c.pool.kept = time.Millisecond
+	for range 3 { // over a connection that was kept, or that has just ended
+		if _, err := c.get(t.Context(), &load{object: good.Object, size: int64(good.Size), peer: addr, pieces: []*piece{{span: spanOf(&good)}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	idle := func() int {
+		c.pool.mu.Lock()
+		defer c.pool.mu.Unlock()
+		return len(c.pool.idle)
+	}
+	for deadline := time.Now().Add(60 * time.Second); idle() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("an idle connection is kept for ever")
+		}
+	}
+}
+
 // TestPeerRefuses: what the server does not have, or is asked wrongly, is said, and the
 // connection goes on where it can.
 func TestPeerRefuses(t *testing.T) {

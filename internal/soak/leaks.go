@@ -16,7 +16,7 @@ import (
 // connections and pools end in their own time.
 const (
 	moreGoroutines = 50
-	moreFiles      = 50
+	moreFiles      = 25
 	moreMemory     = 320e6 // caches fill up, and memory that was used once is given back late
 )
 
