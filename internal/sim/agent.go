@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"time"
 
@@ -177,9 +178,10 @@ func (a *agent) later(d time.Duration, what string, do func()) {
 func (a *agent) carryOut(e produce.Effect) {
 	switch e.Kind {
 	case produce.Upload:
-		a.promises.uploads(e.Put.Object)
+		a.promises.uploads(e.Put)
 		a.upload(e.Put)
 	case produce.Send:
+		a.w.tell("%s sends commit 1-%d-%d of %s after %d, %s", a.name, e.Session, e.Commit.Sequence, e.Commit.Share, e.Commit.After, contents(e.Commit))
 		a.promises.sends(e.Commit)
 		a.send(e.Session, e.Commit)
 	case produce.Respond:
@@ -226,6 +228,19 @@ func (a *agent) report(r *produce.Report) {
 		}[r.Kind])
 		a.w.tell("%s: %s: report %d %s", a.name, r.Segment, r.Kind, r.Text)
 	}
+}
+
+// contents says in short what a commit is for.
+func contents(c *segment.Commit) string {
+	switch {
+	case !c.Empty() && len(c.Abandoned) == 0:
+		return fmt.Sprint(len(c.Manifest.Rows), " rows")
+	case !c.Empty():
+		return fmt.Sprint(len(c.Manifest.Rows), " rows, abandons ", c.Abandoned)
+	case c.Sequence == c.After:
+		return "acknowledges"
+	}
+	return fmt.Sprint("abandons ", c.Abandoned, " and itself")
 }
 
 // upload is one attempt; after the attempt's timeout its outcome is unknown, though it may still land.

@@ -355,8 +355,18 @@ func nameOf(b record.Batch) (string, batchID, error) {
 	}
 	var id batchID
 	var try int
-	if _, err := fmt.Sscanf(body[i:], "c%d/b%d/t%d", &id.client, &id.number, &try); err != nil {
-		return "", batchID{}, fmt.Errorf("a batch of nobody: %w", err)
+	end := i
+	for _, part := range []struct {
+		begin  string
+		number *int
+	}{{"c", &id.client}, {"/b", &id.number}, {"/t", &try}} {
+		if !strings.HasPrefix(body[end:], part.begin) {
+			return "", batchID{}, fmt.Errorf("a batch of nobody: %q", body[i:end])
+		}
+		end += len(part.begin)
+		for ; end < len(body) && body[end] >= '0' && body[end] <= '9'; end++ {
+			*part.number = 10**part.number + int(body[end]-'0')
+		}
 	}
-	return fmt.Sprintf("c%d/b%d/t%d", id.client, id.number, try), id, nil
+	return body[i:end], id, nil
 }

@@ -8,7 +8,9 @@ func (w *World) nextFault() {
 		if w.quiet {
 			return
 		}
-		w.fault()
+		for again := true; again; again = w.chance(0.25) {
+			w.fault() // some come together
+		}
 		w.nextFault()
 	})
 }

@@ -18,6 +18,8 @@ type Series struct {
 	Workers int // 0: as many as there are processors
 	// FirstOnly: the first seed with a violation ends the series; else all are played.
 	FirstOnly bool
+	// Early is after how many seeds a digest is taken.
+	Early int
 	// Progress, if set, hears after every seed how many are done.
 	Progress func(done int)
 }
@@ -29,6 +31,7 @@ type Played struct {
 	Failed               []Failure      // in the order of their seeds; at most maxFailures with their outcome
 	Violations           int
 	Digest               string // of the states at the ends of all runs
+	Early                string // of the first Early of them
 }
 
 // Failure is a seed with a violation.
@@ -87,7 +90,7 @@ func (t *tally) work() {
 func runGuarded(seed uint64) (o Outcome) {
 	defer func() {
 		if r := recover(); r != nil {
-			o = Outcome{Violation: fmt.Sprintf("panic: %v", r), Trace: []string{string(debug.Stack())}}
+			o = Outcome{Violation: fmt.Sprintf("panic: %v\n%s", r, debug.Stack())}
 		}
 	}()
 	return Run(seed, Defaults())
@@ -115,6 +118,9 @@ func (t *tally) add(seed uint64, o Outcome) {
 	for ; t.digests[t.summed] != ""; t.summed++ {
 		t.sum = sha256.Sum256(append(t.sum[:], t.digests[t.summed]...))
 		delete(t.digests, t.summed)
+		if t.summed+1 == t.series.First+uint64(t.series.Early) {
+			t.p.Early = hex.EncodeToString(t.sum[:8])
+		}
 	}
 	if t.series.Progress != nil {
 		t.series.Progress(t.p.Seeds)

@@ -21,7 +21,7 @@ type World struct {
 	number  uint64
 	steps   int
 	quiet   bool // no more faults: everything is to end well
-	trace   []string
+	trace   trace
 	broken  string // the first violation
 	control *plane
 	bucket  *bucket
@@ -60,22 +60,11 @@ func Defaults() Options {
 // Outcome is what a run came to.
 type Outcome struct {
 	Violation string // empty: none
-	Trace     []string
+	trace     trace
 	Steps     int
 	Placed    int
 	Seen      map[string]int
 	Digest    string // of the state at the end: the same for the same seed
-}
-
-// String tells a violation and the last events before it.
-func (o Outcome) String() string {
-	return o.Violation + "\n" + strings.Join(o.Trace, "\n")
-}
-
-// Tail is String with the last n lines of the trace.
-func (o Outcome) Tail(n int) string {
-	o.Trace = o.Trace[max(0, len(o.Trace)-n):]
-	return o.String()
 }
 
 // Run plays one seed to its end, or to the first violation.
@@ -85,7 +74,9 @@ func Run(seed uint64, o Options) Outcome {
 	w.after(0, "begin", w.begin)
 	w.play(o.Faults)
 	w.quiet = true
-	w.calm()
+	if w.broken == "" {
+		w.calm()
+	}
 	for end := w.now + o.Settle; w.broken == "" && w.now < end && !w.finished(); {
 		if !w.step() {
 			break
@@ -99,7 +90,7 @@ func Run(seed uint64, o Options) Outcome {
 		w.sweeper.end()
 		w.checks.end()
 	}
-	return Outcome{Seen: w.seen, Violation: w.broken, Trace: w.trace, Steps: w.steps, Placed: w.checks.placed, Digest: w.control.digest()}
+	return Outcome{Seen: w.seen, Violation: w.broken, trace: w.trace, Steps: w.steps, Placed: w.checks.placed, Digest: w.control.digest()}
 }
 
 func newWorld(rng *rand.Rand, o Options) *World {
@@ -195,12 +186,9 @@ func (w *World) after(d time.Duration, what string, do func()) {
 // saw counts something that runs are to meet.
 func (w *World) saw(what string) { w.seen[what]++ }
 
-// tell adds a line to the trace; the last lines are kept.
+// tell adds a line to the trace.
 func (w *World) tell(format string, args ...any) {
-	w.trace = append(w.trace, fmt.Sprintf("%9.3fs ", w.now.Seconds())+fmt.Sprintf(format, args...))
-	if len(w.trace) > 400 {
-		w.trace = w.trace[len(w.trace)-200:]
-	}
+	w.trace.add(w.now, format, args)
 }
 
 // violated notes the first violation; the run ends after this step.

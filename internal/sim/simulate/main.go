@@ -2,7 +2,7 @@
 // mutants, every one of which must be caught. It is what make sim runs.
 //
 //	go run ./internal/sim/simulate -seeds 300
-//	go run ./internal/sim/simulate -seeds 1 -first 17 -trace 400        one seed, with all that is kept of its trace
+//	go run ./internal/sim/simulate -seeds 1 -first 17 -all        one seed, with all that happened if it fails
 //	go run ./internal/sim/simulate -mutant "drop a hole" -first 3 -seeds 1
 //
 // It builds itself once more, with an overlay that puts all mutants in, each switched off, and lets
@@ -25,9 +25,13 @@ type options struct {
 	mutant   string // play this one alone
 	mutants  bool
 	trace    int
+	all      bool
 	workers  int
 	play     bool // this is the program with the mutants in it
 	progress bool
+	coverage bool
+	digest   string // a file to write the digest of the seeds to, and nothing else
+	same     string // the digest that the first seeds must have
 }
 
 func main() {
@@ -36,9 +40,13 @@ func main() {
 	flag.Uint64Var(&o.first, "first", 0, "the first seed")
 	flag.StringVar(&o.mutant, "mutant", "", "play the seeds with this mutant switched on, and nothing else")
 	flag.BoolVar(&o.mutants, "mutants", true, "play the mutants after the seeds")
-	flag.IntVar(&o.trace, "trace", 60, "lines of the trace that are shown of a violation")
+	flag.IntVar(&o.trace, "trace", 40, "lines that are shown of what led to a violation")
+	flag.BoolVar(&o.all, "all", false, "show all that happened before a violation")
 	flag.IntVar(&o.workers, "workers", 0, "seeds played at once; 0: one a processor")
 	flag.BoolVar(&o.progress, "progress", true, "tell every so often how far it is")
+	flag.BoolVar(&o.coverage, "coverage", true, "say what of the protocol the seeds reach")
+	flag.StringVar(&o.digest, "digest", "", "used by simulate itself: play the seeds and write their digest to this file")
+	flag.StringVar(&o.same, "same", "", "used by simulate itself: the digest of the first seeds without mutants")
 	flag.BoolVar(&o.play, "play", false, "used by simulate itself: play, for the mutants are built in")
 	flag.Parse()
 
@@ -46,7 +54,7 @@ func main() {
 	if o.play {
 		ok, err = player{options: o, out: os.Stdout}.run()
 	} else {
-		ok, err = build(os.Args[1:])
+		ok, err = build(o, os.Args[1:])
 	}
 	switch {
 	case err != nil:

@@ -23,12 +23,19 @@ type player struct {
 
 // run plays what was asked for and ends with the line that says what came of it.
 func (p player) run() (ok bool, err error) {
-	if p.mutant != "" {
+	switch {
+	case p.mutant != "":
 		return p.one()
+	case p.digest != "":
+		played := sim.Play(sim.Series{First: p.first, Seeds: p.seeds, Workers: p.workers, Early: p.seeds})
+		return true, os.WriteFile(p.digest, []byte(played.Early), 0o644)
 	}
 	p.say("playing seeds %d to %d", p.first, p.first+uint64(p.seeds)-1)
 	played := sim.Play(p.series(p.first, p.seeds))
 	p.report(played)
+	if p.same != "" && played.Early != p.same {
+		return false, errNoSame
+	}
 	caught, all := 0, 0
 	if p.mutants {
 		caught, all = p.table()
@@ -40,7 +47,7 @@ func (p player) run() (ok bool, err error) {
 func (p player) say(format string, args ...any) { fmt.Fprintf(p.out, format+"\n", args...) }
 
 func (p player) series(first uint64, seeds int) sim.Series {
-	s := sim.Series{First: first, Seeds: seeds, Workers: p.workers}
+	s := sim.Series{First: first, Seeds: seeds, Workers: p.workers, Early: min(seeds, coverSeeds)}
 	if p.progress {
 		s.Progress = progress(seeds)
 	}
@@ -65,13 +72,29 @@ func progress(seeds int) func(int) {
 // report tells what seeds came to.
 func (p player) report(played sim.Played) {
 	for _, f := range played.Failed {
-		p.say("seed %d: %s\nreplay: go run ./internal/sim/simulate -mutants=false -seeds 1 -first %d\n", f.Seed, f.Outcome.Tail(p.trace), f.Seed)
+		p.say("seed %d: %s\nreplay: go run ./internal/sim/simulate%s -mutants=false -seeds 1 -first %d    (-all shows everything)\n", f.Seed, p.tale(f.Outcome), p.named(), f.Seed)
 	}
 	var met []string
 	for _, what := range slices.Sorted(maps.Keys(played.Seen)) {
 		met = append(met, fmt.Sprintf("%s %d", what, played.Seen[what]))
 	}
 	p.say("%d steps, %d batches placed, digest %s\nmet: %s", played.Steps, played.Placed, played.Digest, strings.Join(met, ", "))
+}
+
+// named is the argument that switches the same mutant on.
+func (p player) named() string {
+	if p.mutant == "" {
+		return ""
+	}
+	return fmt.Sprintf(" -mutant %q", p.mutant)
+}
+
+// tale is what led to a violation, or, if that is asked for, all that happened.
+func (p player) tale(o sim.Outcome) string {
+	if !p.all {
+		return o.Story(p.trace)
+	}
+	return o.Violation + "\n" + strings.Join(o.Lines(), "\n")
 }
 
 // table plays every mutant until it is caught, and says by which seed and check.
@@ -96,6 +119,7 @@ func (p player) table() (caught, all int) {
 // short is the beginning of a violation: the invariant and what broke it.
 func short(violation string) string {
 	const most = 110
+	violation, _, _ = strings.Cut(violation, "\n")
 	if len(violation) <= most {
 		return violation
 	}
