@@ -27,5 +27,6 @@
 //	{"event":"unsupported","message":"..."}    the library has no means to do what was asked
 //
 // To add a client: write its driver, add its script, name it in the table of clients, and let make compatibility
-// write docs/compatibility.md.
+// write docs/compatibility.md. What drivers in one language have in common, the command line and the lines, is written
+// once: clients/python/conversation.py, clients/node/conversation.mjs, package talk in clients/go, a module of its own.
 package e2e
