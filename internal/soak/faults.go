@@ -13,14 +13,35 @@ import (
 	"github.com/isthmusdata/isthmus/internal/faultnet"
 )
 
-// few is what clients may take to turn elsewhere, beyond the fault itself: seconds, not more.
-const few = 10 * time.Second
+// explained is the longest time without service that a fault explains.
+type explained int
+
+const (
+	few    explained = iota // clients turn elsewhere: seconds
+	handed                  // an agent sends its clients elsewhere, once it has noticed that it is cut off
+	whole                   // nobody can help while it lasts, and then clients turn back
+)
+
+// turning is what clients may take to turn elsewhere: seconds, not more.
+const turning = 10 * time.Second
+
+// most is how long a fault of a length may be without service.
+func (e explained) most(lasted time.Duration) time.Duration {
+	switch e {
+	case handed:
+		return 9*time.Second + turning // see cmd/isthmus/reach.go
+	case whole:
+		return lasted + turning
+	}
+	return turning
+}
 
 // How long faults last that end by themselves.
 const (
 	downTime   = 3 * time.Second  // of what was killed
 	freezeTime = 20 * time.Second // past the lease of 12 s
 	cutTime    = 16 * time.Second // past the lease, and past what an upload is given
+	longCut    = 30 * time.Second // of what an agent does something about
 	badWeather = 12 * time.Second
 	wrongTime  = 8 * time.Second // of a clock that has jumped
 )
@@ -29,9 +50,8 @@ const (
 type fault struct {
 	kind string
 	what string // in words, for the report
-	// produce and read say whether clients must expect to be without service for as long as it lasts;
-	// else a few seconds are all that it explains.
-	produce, read bool
+	// produce and read are what clients must expect to be without.
+	produce, read explained
 	run           func(context.Context, *strike) error
 }
 
@@ -71,30 +91,40 @@ func Kinds() []string {
 // faults are all kinds of fault. What is done to an agent is done to one of either group.
 func faults() []fault {
 	all := []fault{
-		{"kill control", "the control plane is killed with -9 and started again", true, false, killControl},
-		{"freeze control", "the control plane is stopped for 20 s and goes on", true, false, freezeControl},
-		{"disk full", "the control plane's disk is full; it ends, and is started again with room", true, false, fillDisk},
-		{"clocks ahead", "all clocks jump an hour ahead, the control plane is started anew, and back; then its clock is confirmed", true, false, jumpClocks(time.Hour)},
-		{"clocks behind", "all clocks jump an hour back, the control plane is started anew, and forth", true, false, jumpClocks(-time.Hour)},
-		{"bucket busy", "nine in ten requests to the bucket are answered 503 SlowDown", true, true, storm(weather{busy: 0.9})},
-		{"answers lost", "half of the requests to the bucket are carried out and their answers lost", true, true, storm(weather{lost: 0.5})},
-		{"connections torn", "half of the requests to the bucket or their answers break off in the middle", true, true, storm(weather{broken: 0.5})},
-		{"bucket slow", "the way to the bucket carries half of the load", true, true, storm(weather{rate: 500_000})},
-		{"bucket away", "nothing reaches the bucket", true, true, bucketAway},
+		{"kill control", "the control plane is killed with -9 and started again", whole, few, killControl},
+		{"freeze control", "the control plane is stopped for 20 s and goes on", whole, few, freezeControl},
+		{"disk full", "the control plane's disk is full; it ends, and is started again with room", whole, few, fillDisk},
+		{"clocks ahead", "all clocks jump an hour ahead, the control plane is started anew, and back; then its clock is confirmed", whole, few, jumpClocks(time.Hour)},
+		{"clocks behind", "all clocks jump an hour back, the control plane is started anew, and forth", whole, few, jumpClocks(-time.Hour)},
+		{"bucket busy", "nine in ten requests to the bucket are answered 503 SlowDown", whole, whole, storm(weather{busy: 0.9})},
+		{"answers lost", "half of the requests to the bucket are carried out and their answers lost", whole, whole, storm(weather{lost: 0.5})},
+		{"connections torn", "half of the requests to the bucket or their answers break off in the middle", whole, whole, storm(weather{broken: 0.5})},
+		{"bucket slow", "the way to the bucket carries half of the load", whole, whole, storm(weather{rate: 500_000})},
+		{"bucket away", "nothing reaches the bucket", whole, whole, bucketAway},
 	}
 	for _, side := range []struct {
-		group, name   string
-		produce, read bool
-	}{{producing, "produce", true, false}, {consuming, "fetch", false, true}} {
+		group, name string
+		felt        func(explained) (produce, read explained)
+	}{
+		{producing, "produce", func(e explained) (explained, explained) { return e, few }},
+		{consuming, "fetch", func(e explained) (explained, explained) { return few, e }},
+	} {
 		g, agentOf := side.group, "an agent with "+side.name
-		all = append(all,
-			fault{"kill " + side.name, agentOf + " is killed with -9 and started again", false, false, killAgent(g)},
-			fault{"move " + side.name, agentOf + " is killed and comes back with other ports", false, false, moveAgent(g)},
-			fault{"freeze " + side.name, agentOf + " is stopped for 20 s and goes on", side.produce, side.read, freezeAgent(g)},
-			fault{side.name + " from bucket", agentOf + " cannot reach the bucket", side.produce, side.read, cutBucket(g)},
-			fault{side.name + " from control", agentOf + " cannot reach the control plane", side.produce, side.read, cutControl(g)},
-			fault{side.name + " from clients", agentOf + " cannot be reached by clients", side.produce, side.read, cutClients(g)},
-		)
+		for _, f := range []struct {
+			kind, what string
+			felt       explained
+			run        func(context.Context, *strike) error
+		}{
+			{"kill " + side.name, " is killed with -9 and started again", few, killAgent(g)},
+			{"move " + side.name, " is killed and comes back with other ports", few, moveAgent(g)},
+			{"freeze " + side.name, " is stopped for 20 s and goes on", whole, freezeAgent(g)},
+			{side.name + " from bucket", " cannot reach the bucket", handed, cutBucket(g)},
+			{side.name + " from control", " cannot reach the control plane", handed, cutControl(g)},
+			{side.name + " from clients", " cannot be reached by clients", whole, cutClients(g)},
+		} {
+			produce, read := side.felt(f.felt)
+			all = append(all, fault{f.kind, agentOf + f.what, produce, read, f.run})
+		}
 	}
 	return all
 }
@@ -230,26 +260,26 @@ func freezeAgent(group string) func(context.Context, *strike) error {
 func cutBucket(group string) func(context.Context, *strike) error {
 	return func(ctx context.Context, s *strike) error {
 		s.bucket.set(weather{cut: []string{s.pick(group, false).name}, silent: s.silence()})
-		pause(ctx, cutTime)
+		pause(ctx, longCut)
 		s.bucket.set(weather{})
 		return nil
 	}
 }
 
 func cutControl(group string) func(context.Context, *strike) error {
-	return func(ctx context.Context, s *strike) error { return s.sever(ctx, s.pick(group, false).uplink) }
+	return func(ctx context.Context, s *strike) error { return s.sever(ctx, s.pick(group, false).uplink, longCut) }
 }
 
 func cutClients(group string) func(context.Context, *strike) error {
-	return func(ctx context.Context, s *strike) error { return s.sever(ctx, s.pick(group, false).front) }
+	return func(ctx context.Context, s *strike) error { return s.sever(ctx, s.pick(group, false).front, cutTime) }
 }
 
-func (s *strike) sever(ctx context.Context, l *faultnet.Link) error {
+func (s *strike) sever(ctx context.Context, l *faultnet.Link, lasts time.Duration) error {
 	if s.silence() {
 		l.Mute()
 	} else {
 		l.Refuse()
 	}
-	pause(ctx, cutTime)
+	pause(ctx, lasts)
 	return l.Heal()
 }

@@ -128,14 +128,9 @@ func measure(f fault, begin, end time.Time, gaps []gap) (s Struck, wrong string)
 			s.Back = max(s.Back, g.to.Sub(end).Seconds())
 		}
 	}
-	explained := func(whole bool) float64 {
-		if whole {
-			return s.Lasted + few.Seconds()
-		}
-		return few.Seconds()
-	}
+	lasted := end.Sub(begin)
 	// A reader waits for what was acknowledged, so a fault of produce explains nothing of it.
-	produce, read := s.ProduceOne-explained(f.produce), s.ReadOne-explained(f.read)
+	produce, read := s.ProduceOne-f.produce.most(lasted).Seconds(), s.ReadOne-f.read.most(lasted).Seconds()
 	if s.Back > goalBack.Seconds() {
 		s.Verdict = slowToBack
 	}
