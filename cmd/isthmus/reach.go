@@ -15,11 +15,11 @@ import (
 // nothing for its clients that those could not do better.
 
 const (
-	// handOverGrace is how long an agent that is cut off waits to hear whether its neighbours are as well,
-	// which notice it a little earlier or later.
+	// handOverGrace is how long an agent that is cut off waits while its neighbours are not. They may notice
+	// a little later what it noticed; and when all were cut off, they may be back a little earlier.
 	handOverGrace = 3 * time.Second
-	// handOverAgain is how soon clients that have returned are sent away again.
-	handOverAgain = time.Second
+	// handOverAgain is how often it looks, and how soon clients that have returned are sent away again.
+	handOverAgain = 500 * time.Millisecond
 	// bucketSilence is how long a bucket is silent before it counts as out of reach.
 	bucketSilence = 6 * time.Second
 	// bucketProbe is how often a silent bucket is asked, and bucketPatience how long it may take to answer.
@@ -50,22 +50,25 @@ func (a *agent) cutOff(life context.Context, what string, cut bool) {
 	}
 }
 
-// handOver closes clients' connections while others lead in this agent's place. It does so again and again: a
-// client returns at once with what it knew before, and would wait for an answer here once more. No error can
-// be answered instead, for what was taken before may still be placed.
+// handOver closes clients' connections once others have led in this agent's place for a while. It does so again
+// and again: a client returns at once with what it knew before, and would wait for an answer here once more. No
+// error can be answered instead, for what was taken before may still be placed.
 func (a *agent) handOver(life context.Context) {
+	tick := time.NewTicker(handOverAgain)
+	defer tick.Stop()
+	var passedOver standing
 	said := false
-	for wait := handOverGrace; ; wait = handOverAgain {
+	for {
 		select {
 		case <-life.Done():
 			return
-		case <-time.After(wait):
+		case <-tick.C:
 		}
 		what := a.outOfReach()
 		if len(what) == 0 {
 			return // the next to be out of reach begins anew
 		}
-		if !a.group.PassedOver() {
+		if !passedOver.lasts(a.group.PassedOver(), handOverGrace, time.Now()) {
 			continue
 		}
 		if clients := a.server.Disconnect(); clients > 0 && !said {
@@ -73,6 +76,20 @@ func (a *agent) handOver(life context.Context) {
 			a.log.Warn("out of reach here and not for neighbours: clients are sent to them", "what", what, "connections_closed", clients)
 		}
 	}
+}
+
+// standing is something that may be so or not, and since when it is.
+type standing struct{ since time.Time }
+
+// lasts reports whether it has been so without a break for a while.
+func (s *standing) lasts(so bool, while time.Duration, now time.Time) bool {
+	switch {
+	case !so:
+		s.since = time.Time{}
+	case s.since.IsZero():
+		s.since = now
+	}
+	return so && now.Sub(s.since) >= while
 }
 
 // outOfReach is what the agent does not reach; with nothing, hand-over has ended.

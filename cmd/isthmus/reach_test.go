@@ -122,6 +122,20 @@ func TestSilentBucketIsNoticed(t *testing.T) {
 	}
 }
 
+// TestHandOverWaitsForWhatStands: neighbours that are back a moment before this agent do not cost it its clients.
+func TestHandOverWaitsForWhatStands(t *testing.T) {
+	start := time.Unix(1_700_000_000, 0)
+	var passedOver standing
+	for second, s := range []struct{ so, lasts bool }{
+		0: {false, false}, 1: {true, false}, 2: {true, false}, 3: {false, false}, // others were back for two seconds only
+		4: {true, false}, 5: {true, false}, 6: {true, false}, 7: {true, true}, 8: {true, true}, 9: {false, false}, 10: {true, false},
+	} {
+		if got := passedOver.lasts(s.so, 3*time.Second, start.Add(time.Duration(second)*time.Second)); got != s.lasts {
+			t.Errorf("after %d s: %v", second, got)
+		}
+	}
+}
+
 // TestShortSilenceIsNothing: a bucket that answers again within six seconds was never out of reach.
 func TestShortSilenceIsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
