@@ -9,7 +9,7 @@ import org.apache.spark.sql.streaming.Trigger;
 
 /**
  * UserCount SOURCE SINK CHECKPOINT reads the JSON records of the topic "events" at the brokers SOURCE, from the
- * beginning or from where the last run with this CHECKPOINT ended, to the present end, 400 at a time; it counts and
+ * beginning or from where the last run with this CHECKPOINT ended, to the present end, 1000 at a time; it counts and
  * adds up each user's, and writes a JSON record per user that changed to the topic "totals" at the brokers SINK.
  */
 public class UserCount {
@@ -26,7 +26,7 @@ public class UserCount {
         .option("kafka.bootstrap.servers", args[0])
         .option("subscribe", "events")
         .option("startingOffsets", "earliest")
-        .option("maxOffsetsPerTrigger", "400")
+        .option("maxOffsetsPerTrigger", "1000")
         .load()
         .selectExpr("from_json(CAST(value AS STRING), 'u STRING, n BIGINT') AS event")
         .groupBy("event.u")
