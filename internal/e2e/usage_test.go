@@ -58,16 +58,6 @@ func (p *process) memory(line string) int64 {
 	return 0
 }
 
-// files counts a process's open file descriptors.
-func (p *process) files() int {
-	p.t.Helper()
-	all, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.cmd.Process.Pid))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return len(all)
-}
-
 // metric sums the series of a process's metric whose labels contain all of what is given.
 func metric(t *testing.T, address, name string, labels ...string) float64 {
 	t.Helper()
