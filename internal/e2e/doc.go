@@ -11,11 +11,12 @@
 //	driver produce --bootstrap B --topic T --count N --codec none|gzip|snappy|lz4|zstd --size BYTES --tag TAG
 //	               [--idempotent true|false] [--partition P] [--timeout 60s] [--linger MS]
 //	driver consume --bootstrap B --topic T --count N [--group G] [--timeout 60s] [--commit true|false]
-//	               [--stay true] [--from earliest|committed] [--isolation read_uncommitted]
+//	               [--stay true] [--from earliest|committed] [--isolation read_uncommitted|read_committed]
 //	driver seek    --bootstrap B --topic T --count N --timestamp MS [--timeout 60s]
 //
-// Record i has the key TAG-i and the value TAG-i, padded with x to its size. A driver prints a JSON line for
-// everything that happens, at once, and logs to its standard error. It ends with code 0 when the conversation has ended,
+// Without --isolation it is what the library does by itself. Record i has the key TAG-i and the value TAG-i,
+// padded with x to its size. A driver prints a JSON line for everything that happens, at once, and logs to its
+// standard error. It ends with code 0 when the conversation has ended,
 // with whatever errors, also on SIGTERM after it has left its group:
 //
 //	{"event":"error","code":44,"name":"POLICY_VIOLATION","message":"..."}    Kafka's code, and what the library says

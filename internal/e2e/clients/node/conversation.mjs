@@ -10,7 +10,7 @@ const { values, positionals: [verb] } = parseArgs({
   options: {
     bootstrap: text(), topic: text(), timeout: text('60s'), count: text('0'),
     codec: text('none'), size: text('100'), tag: text(), linger: text(), idempotent: text('true'), partition: text(),
-    group: text(), commit: text('true'), stay: text('false'), from: text(), isolation: text('read_uncommitted'), timestamp: text('0')
+    group: text(), commit: text('true'), stay: text('false'), from: text(), isolation: text(), timestamp: text('0')
   }
 })
 
@@ -27,7 +27,7 @@ export const options = {
   group: values.group ?? `driver-${process.pid}-${Date.now()}`,
   grouped: values.group !== undefined,
   commits: values.group !== undefined && values.commit === 'true',
-  committed: values.isolation === 'read_committed',
+  isolation: values.isolation, // clients differ in what they do by themselves
   timestamp: Number(values.timestamp)
 }
 

@@ -6,7 +6,7 @@ import aiokafka
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
-from conversation import Errors, Every, Patience, arguments, max_batch, records, say, say_record
+from conversation import Errors, Every, Patience, arguments, isolation, max_batch, records, say, say_record
 
 
 async def produce(args):
@@ -62,7 +62,7 @@ class Reader:
         self.consumer = AIOKafkaConsumer(
             bootstrap_servers=args.bootstrap, group_id=self.group, auto_offset_reset="earliest",
             enable_auto_commit=False, session_timeout_ms=10_000, fetch_max_wait_ms=500,
-            isolation_level=getattr(args, "isolation", "read_uncommitted"))
+            **isolation(args, "isolation_level"))
 
     def subscribe(self):
         """Without a group this is every partition of the topic."""

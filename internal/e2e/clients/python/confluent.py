@@ -3,7 +3,7 @@
 import confluent_kafka
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer, TopicPartition
 
-from conversation import Errors, Every, Patience, arguments, max_batch, records, say, say_record
+from conversation import Errors, Every, Patience, arguments, isolation, max_batch, records, say, say_record
 
 
 def produce(args):
@@ -54,7 +54,7 @@ class Reader:
             "enable.auto.commit": False,
             "session.timeout.ms": 10_000,
             "fetch.wait.max.ms": 500,
-            "isolation.level": getattr(args, "isolation", "read_uncommitted"),
+            **isolation(args, "isolation.level"),
         }, logger=None)
 
     def subscribe(self):

@@ -35,7 +35,7 @@ def arguments(version):
     consume.add_argument("--commit", type=boolean, default=True)
     consume.add_argument("--stay", type=boolean, default=False)
     consume.add_argument("--from", dest="start", choices=["earliest", "committed"], default="earliest")
-    consume.add_argument("--isolation", choices=["read_uncommitted", "read_committed"], default="read_uncommitted")
+    consume.add_argument("--isolation", choices=["read_uncommitted", "read_committed"])
     seek.add_argument("--timestamp", type=int, required=True, help="milliseconds")
     args = top.parse_args()
     if args.verb == "version":
@@ -66,6 +66,12 @@ def max_batch(args):
 def say_record(partition, offset, key, value, timestamp):
     say(partition=partition, offset=offset, key=(key or b"").decode(), value=value.split(b"x", 1)[0].decode(),
         size=len(value), timestamp=timestamp)
+
+
+def isolation(args, name):
+    """The option that sets the isolation level, where it is asked for: clients differ in what they do by themselves."""
+    level = getattr(args, "isolation", None)
+    return {name: level} if level else {}
 
 
 class Errors:

@@ -4,7 +4,7 @@ import kafka
 from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
-from conversation import Errors, Every, Patience, arguments, max_batch, records, say, say_record
+from conversation import Errors, Every, Patience, arguments, isolation, max_batch, records, say, say_record
 
 
 def produce(args):
@@ -61,9 +61,7 @@ class Reader:
         self.group = getattr(args, "group", None)
         self.commits = self.group is not None and args.commit
         self.read, self.uncommitted = 0, False
-        options = {}
-        if "isolation_level" in KafkaConsumer.DEFAULT_CONFIG:
-            options["isolation_level"] = getattr(args, "isolation", "read_uncommitted")
+        options = isolation(args, "isolation_level") if "isolation_level" in KafkaConsumer.DEFAULT_CONFIG else {}
         self.consumer = KafkaConsumer(
             bootstrap_servers=args.bootstrap, group_id=self.group, auto_offset_reset="earliest",
             enable_auto_commit=False, session_timeout_ms=10_000, fetch_max_wait_ms=500, **options)

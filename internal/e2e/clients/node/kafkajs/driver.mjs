@@ -62,7 +62,8 @@ async function produce () {
 async function read (start = () => {}) {
   const sayError = sayer(20)
   const consumer = kafka().consumer({
-    groupId: options.group, sessionTimeout: 10000, heartbeatInterval: 1000, maxWaitTimeInMs: 500, readUncommitted: !options.committed
+    groupId: options.group, sessionTimeout: 10000, heartbeatInterval: 1000, maxWaitTimeInMs: 500,
+    ...(options.isolation ? { readUncommitted: options.isolation === 'read_uncommitted' } : {})
   })
   const seen = reading()
   let held = []

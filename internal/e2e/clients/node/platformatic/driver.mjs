@@ -80,7 +80,7 @@ async function read (how) {
   }
   const second = options.stay ? setInterval(commit, 1000) : undefined
 
-  const stream = await consumer.consume({ topics: [options.topic], autocommit: false, isolationLevel: options.committed ? 1 : 0, ...await how(consumer) })
+  const stream = await consumer.consume({ topics: [options.topic], autocommit: false, ...(options.isolation ? { isolationLevel: options.isolation === 'read_committed' ? 1 : 0 } : {}), ...await how(consumer) })
   stream.on('data', m => seen.record(m.partition, m.offset, m.key, m.value, m.timestamp))
   stream.on('error', error => { // the stream has ended by it
     sayError(error)
