@@ -61,7 +61,7 @@ func Run(ctx context.Context, c Config) (report *Report, err error) {
 	}
 	s := &soak{
 		config: c, rng: rand.New(rand.NewPCG(c.Seed, 0)), watch: newWatcher(time.Now),
-		report: &Report{Seed: c.Seed, Agents: 2 * perGroup, Groups: map[string]GroupPart{}, LogsAndData: c.Dir},
+		report: &Report{Seed: c.Seed, Agents: 2 * perGroup, Groups: map[string]GroupPart{}, Wrong: []string{}, LogsAndData: c.Dir},
 	}
 	s.cluster = newCluster(c)
 	defer func() { err = errors.Join(err, s.cluster.close()) }()
