@@ -7,7 +7,8 @@
 //
 //   - A request that is parked (JoinGroup, SyncGroup) is answered once, or is
 //     forgotten by its caller (Forget). Nothing else is ever answered late.
-//   - A generation only rises, and has one leader.
+//   - A generation only rises, and has one leader. After an election the next one
+//     skips those that a former leader may have told of without storing them.
 //   - An assignment leaves only after it is stored (Persisted), so that the
 //     next leader of the control plane finds the group as its members know it.
 //   - No two members carry the same instance id.

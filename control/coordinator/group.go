@@ -23,6 +23,7 @@ type group struct {
 	state        State
 	fromEmpty    bool // PreparingRebalance was entered from Empty: the initial delay runs
 	generation   int32
+	leap         int32 // what the next generation skips: a former leader may have told of it
 	protocolType string
 	protocol     string // empty outside of a generation with members
 	leader       string // a member's id; empty when there are no members

@@ -40,11 +40,23 @@ func (m *Machine) Take() Output {
 // Next is when Tick may have something to do.
 func (m *Machine) Next() (at int64, ok bool) { return m.timers.next() }
 
+// leapOf is what the first generation after an election skips. A leader tells members of a generation before it
+// is stored, which it is with its assignment. The next leader must not give the same number to another
+// membership, or a SyncGroup that was on its way would assign for members that are not there. So every leader
+// counts on in a range of its own: ranges come round after 64 elections, when nothing of the first is on its
+// way any more, and hold a thousand generations, of which none was stored.
+func leapOf(term uint64, generation int32) int32 {
+	if generation > 1<<30 {
+		return 0 // numbers are more precious by now; it takes tens of thousands of elections to come here
+	}
+	return 1000 * (1 + int32(term%64))
+}
+
 // Restore takes a group in as it was stored: stable with its members, or empty.
-// Every member's session starts afresh.
-func (m *Machine) Restore(now int64, stored *controlpb.SyncGroupCommand) {
+// Every member's session starts afresh. term is this leader's.
+func (m *Machine) Restore(now int64, term uint64, stored *controlpb.SyncGroupCommand) {
 	g := newGroup(stored.GetGroup(), &m.bytes)
-	g.generation = stored.GetGeneration()
+	g.generation, g.leap = stored.GetGeneration(), leapOf(term, stored.GetGeneration())
 	g.protocolType = stored.GetProtocolType()
 	g.idleSince = now
 	for _, s := range stored.GetMembers() {

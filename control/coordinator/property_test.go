@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,7 +25,8 @@ type world struct {
 	stores  []Store
 	stored  map[string]*controlpb.SyncGroupCommand
 	clients []*client
-	// leaders is who led each generation of each group, since the last restart.
+	term    uint64
+	// leaders is who led each generation of each group. One that was not stored yet begins anew at a restart.
 	leaders map[string]string
 	reached map[string]int32 // the highest generation seen of each group
 }
@@ -185,10 +187,14 @@ func (w *world) restart(t *rapid.T) {
 		t.Fatalf("%d requests are not answered at the end of a term", len(w.parked))
 	}
 	w.m, w.stores = New(w.cfg), nil
-	clear(w.leaders)
+	w.term++
+	maps.DeleteFunc(w.leaders, func(key, _ string) bool {
+		group, _, _ := strings.Cut(key, "/")
+		return w.stored[group] == nil
+	})
 	clear(w.reached)
 	for _, name := range slices.Sorted(maps.Keys(w.stored)) {
-		w.m.Restore(w.now, w.stored[name])
+		w.m.Restore(w.now, w.term, w.stored[name])
 		d, _ := w.m.Describe(name)
 		if len(d.Members) > 0 && d.State != Stable {
 			t.Fatalf("restored group %s is %s", name, d.State)

@@ -80,8 +80,8 @@ func (m *Machine) completeJoin(now int64, g *group) {
 		m.timers.arm(&g.joinTimer, now+max(g.rebalanceMs(), 1))
 		return
 	}
-	g.generation++
-	g.fromEmpty = false
+	g.generation += 1 + g.leap
+	g.leap, g.fromEmpty = 0, false
 	if len(g.members) == 0 {
 		m.emptied(now, g)
 		return

@@ -46,6 +46,7 @@ type script struct {
 	names  map[RequestID]string
 	ids    map[string]RequestID
 	stores []Store
+	term   uint64 // rises at a failover
 	stored map[string]*controlpb.SyncGroupCommand
 	order  []string
 	out    strings.Builder
@@ -120,10 +121,11 @@ func (w *script) run(t *testing.T, d *datadriven.TestData) {
 		w.m.Resign()
 		w.drain()
 		w.stores, w.m = nil, New(w.cfg)
+		w.term++
 		seen := map[string]bool{}
 		for _, g := range w.order {
 			if !seen[g] {
-				w.m.Restore(w.now, w.stored[g])
+				w.m.Restore(w.now, w.term, w.stored[g])
 			}
 			seen[g] = true
 		}

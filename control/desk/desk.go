@@ -33,7 +33,7 @@ func (d *Desk) Restore(now int64, s *control.State) {
 	s.EachGroup(func(g control.Group) bool {
 		// A group that only ever committed offsets is to the machine as one it does not know.
 		if len(g.Members) > 0 || g.Generation > 0 {
-			d.machine.Restore(now, storedGroup(g))
+			d.machine.Restore(now, s.Term(), storedGroup(g))
 		}
 		return true
 	})
