@@ -13,6 +13,9 @@
 //	    could not delete
 //	I11 a copy answered with an error is never placed later
 //
+// Consumer groups (coordinator and desk) are played as well, with members that crash, freeze, leave and claim
+// each other's instance; what is held of them stands above groupChecks.
+//
 // One seed replays one run exactly: every choice comes from its random source, and every event
 // from one queue. A violation prints the seed and the events that led to it.
 //

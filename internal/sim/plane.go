@@ -273,6 +273,7 @@ func (p *plane) told(n *node, at int, c *controlpb.Command, r state.Result) {
 	p.seen = at + 1
 	p.w.checks.oracle.times(c, p.log[at].at)
 	p.w.checks.applied(n.state, c, r)
+	p.w.groups.checks.applied(c, r)
 }
 
 // fingerprint is of all that callers and watchers are told.

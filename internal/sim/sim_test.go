@@ -55,6 +55,7 @@ func TestSeeds(t *testing.T) {
 // toBeMet is what the faults are there for.
 var toBeMet = []string{
 	"abandoned", "hedge won", "asked for the end", "gone", "drained", "swept", "restarted from a snapshot",
+	"offset fetched", "commit refused", "fenced", "group answer lost",
 	"expired", "bumped", "code 0", "code 19", "code 45", "code 46", "code 59", "deposed", "foreign object", "frozen",
 	"liar answered", "liar gone", "liar ended", "liar out of order", "liar unauthorized",
 	"outcome 1", "outcome 2", "outcome 3", "outcome 4", // answered, gone, session ended, out of order

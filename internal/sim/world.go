@@ -31,6 +31,7 @@ type World struct {
 	checks  *checks
 	sweeper *sweeper
 	liar    *liar
+	groups  *groups
 	crowd   int            // producers that come and go
 	seen    map[string]int // how often what a run is to meet was met
 }
@@ -116,6 +117,8 @@ func newWorld(rng *rand.Rand, o Options) *World {
 	for _, g := range w.reading.guests {
 		w.clients = append(w.clients, g)
 	}
+	w.groups = newGroups(w, o.Partitions)
+	w.clients = append(w.clients, w.groups)
 	return w
 }
 
