@@ -20,8 +20,8 @@ type counter struct {
 	alarm int        // of the deadline that is waited for
 }
 
-// notLeading is what the desk tells whoever waits when its term is over.
-var notLeading = errors.New("not the leader")
+// errNotLeading is what the desk tells whoever waits when its term is over.
+var errNotLeading = errors.New("not the leader")
 
 // newCounter is the service of a node.
 func newCounter(n *node) *counter { return &counter{n: n} }
@@ -41,7 +41,7 @@ func (c *counter) elected() {
 func (c *counter) resigned() {
 	if d := c.desk; d != nil {
 		c.desk = nil
-		d.End(notLeading)
+		d.End(errNotLeading)
 	}
 }
 

@@ -172,6 +172,7 @@ func (g *groups) failover() {
 			g.generation[c.group] = c.generation
 		}
 		g.w.tell("%s is elected in the quiet", n.name)
+		g.w.reading.calmAt = g.w.now // for readers the peace begins anew
 		old.resign()
 		p.elect(n)
 		return

@@ -396,8 +396,12 @@ func (c *member) told(code int16) {
 
 // work reads on and commits how far it came.
 func (c *member) work(life int) {
-	c.w.after(c.w.between(200*time.Millisecond, 2*time.Second), "member works", func() {
-		if c.life != life {
+	wait := c.w.between(200*time.Millisecond, 3*time.Second)
+	if c.w.quiet {
+		wait *= 4 // there is less to be seen
+	}
+	c.w.after(wait, "member works", func() {
+		if c.life != life || c.w.groups.over {
 			return
 		}
 		if c.w.now >= c.frozen && c.phase == consuming && len(c.owned) > 0 && !c.committing {
