@@ -125,6 +125,14 @@ func (h *Hub) Watched() int {
 	return len(h.watches)
 }
 
+// Watches reports whether a partition's news are handed to the watch.
+func (w *Watch) Watches(p topic.Partition) bool {
+	w.hub.mu.Lock()
+	defer w.hub.mu.Unlock()
+	_, ok := w.partitions[p]
+	return ok
+}
+
 // Watching counts the partitions.
 func (w *Watch) Watching() int {
 	w.hub.mu.Lock()

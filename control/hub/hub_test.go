@@ -111,7 +111,7 @@ func TestRemovedTopicEndsItsWatches(t *testing.T) {
 	w := h.Open(10)
 	w.add(segment.Event{Partition: part(0)})
 	h.Publish([]segment.Event{{Partition: part(0), Removed: true}})
-	if w.Watching() != 0 || len(h.watches) != 0 {
+	if w.Watching() != 0 || w.Watches(part(0)) || len(h.watches) != 0 {
 		t.Error("still watched")
 	}
 	if events, err := w.Take(10); err != nil || len(events) != 2 || !events[1].Removed {

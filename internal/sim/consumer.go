@@ -18,15 +18,16 @@ type habit struct {
 	sessions bool  // it names only what has changed
 	begins   int64 // the special timestamp where it begins
 	seeks    bool  // back and forth
-	guests   bool  // topics that come and go, too
+	lands    bool  // it reads the topics that stay
+	guests   bool  // and those that come and go
 }
 
 // habits are those of the consumers of a run.
 var habits = []habit{
-	{"reader", 12, true, segment.TimestampEarliest, false, true},
-	{"tailer", 17, true, segment.TimestampLatest, false, false},
-	{"seeker", 4, false, segment.TimestampEarliest, true, false},
-	{"visitor", 13, true, segment.TimestampEarliest, true, true},
+	{"reader", 12, true, segment.TimestampEarliest, false, true, true},
+	{"tailer", 17, true, segment.TimestampLatest, false, true, false},
+	{"seeker", 4, false, segment.TimestampEarliest, true, true, false},
+	{"visitor", 13, true, segment.TimestampEarliest, true, false, true},
 }
 
 // consumer reads every partition of its topics to the end, at one agent after another. What it is
@@ -59,9 +60,11 @@ type position struct {
 func newConsumer(r *reading, number int, h habit, partitions int) *consumer {
 	c := &consumer{habit: h, w: r.w, r: r}
 	c.name = fmt.Sprintf("%s-%d", h.name, number)
-	for i := range int32(partitions) {
-		_, p := placeOf(i)
-		c.add(p)
+	if h.lands {
+		for i := range int32(partitions) {
+			_, p := placeOf(i)
+			c.add(p)
+		}
 	}
 	if h.guests {
 		for _, g := range r.guests {
@@ -147,9 +150,10 @@ func (c *consumer) seek() {
 	c.w.tell("%s seeks in %s: to %d, time %d", c.name, p.partition, p.next, p.begin)
 }
 
-// due reports whether a partition is to be fetched: one that was unknown is left alone for a while.
+// due reports whether a partition is to be fetched: one that was unknown is left alone for a while, and in
+// peace for good when its topic is deleted.
 func (c *consumer) due(p *position) bool {
-	return p.absent == 0 || c.w.now-p.absent > 2*time.Second
+	return p.absent == 0 || c.w.now-p.absent > 2*time.Second && !(c.w.quiet && c.r.deleted[p.partition.Topic])
 }
 
 // poll asks for an offset that is not known, or fetches.
@@ -207,6 +211,9 @@ func (c *consumer) fetch() {
 	}
 	if w.quiet {
 		x.maxWait, x.minBytes = peace, 1
+		if slices.ContainsFunc(c.positions, func(p *position) bool { return p.absent != 0 && !c.r.deleted[p.partition.Topic] }) {
+			x.maxWait = 2 * time.Second // what was unknown may be there by now
+		}
 		x.atMost = max(x.atMost, 300)
 	}
 	if !c.sessions {

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -230,10 +231,7 @@ func (f *fetcher) replied(x *exchanged, reply wire.Reply) {
 	if f.crew.over {
 		return
 	}
-	var raw []byte
-	for _, b := range reply.Gathered {
-		raw = append(raw, b...)
-	}
+	raw := bytes.Join(reply.Gathered, nil)
 	x.answer = kmsg.NewPtrFetchResponse()
 	x.answer.Version = x.version
 	if err := x.answer.ReadFrom(raw); err != nil {
@@ -246,6 +244,9 @@ func (f *fetcher) replied(x *exchanged, reply wire.Reply) {
 		written = f.w.between(100*time.Millisecond, 3*time.Second) // a slow reader holds the agent's memory
 	}
 	f.later(written, "answer written", func() {
+		if !bytes.Equal(raw, bytes.Join(reply.Gathered, nil)) {
+			f.w.violated("I9: an answer of %s to %s has changed before it was written", f.name, x.from.name)
+		}
 		if reply.Done != nil {
 			reply.Done()
 		}

@@ -102,11 +102,12 @@ func (f *fetcher) Ask(ctx context.Context, addr string, frame []byte, want int64
 		if w.chance(0.05) {
 			return // it is lost, or the agent frozen
 		}
-		owner.witness.lend(f.witness)
-		owner.crew.do(func() {
-			owner.crew.Go(func() {
-				c := conn1{Reader: bytes.NewReader(frame), answer: &bytes.Buffer{}}
-				if e := owner.handler.AnswerPeer(owner.crew.ctx, c); e != nil {
+		owner.witness.asked(f.witness)
+		handler, crew := owner.handler, owner.crew
+		crew.do(func() {
+			crew.Go(func() {
+				c := question{Reader: bytes.NewReader(frame), answer: &bytes.Buffer{}}
+				if e := handler.AnswerPeer(crew.ctx, c); e != nil {
 					w.violated("%s cannot answer %s: %v", owner.name, f.name, e)
 				}
 				f.later(f.network(), "peer answers", func() {
@@ -132,10 +133,10 @@ func (f *fetcher) Ask(ctx context.Context, addr string, frame []byte, want int64
 // peerHead is what of a peer's answer is not the bytes of an object.
 const peerHead = 6
 
-// conn1 is a connection that carries one question.
-type conn1 struct {
+// question is a connection that carries one question.
+type question struct {
 	io.Reader
 	answer *bytes.Buffer
 }
 
-func (c conn1) Write(b []byte) (int, error) { return c.answer.Write(b) }
+func (c question) Write(b []byte) (int, error) { return c.answer.Write(b) }

@@ -38,7 +38,7 @@ func (r *reading) welcome() {
 		{name: "guest", until: gone},
 		{name: "guest", from: gone + w.between(100*time.Millisecond, 8*time.Second)},
 		{name: "brief", until: w.between(15*time.Second, 55*time.Second)},
-		{name: "late", from: w.between(5*time.Second, 50*time.Second)},
+		{name: "late", from: w.between(5*time.Second, 100*time.Second)},
 	} {
 		g.w, g.number, g.id = w, i, guestID(i)
 		g.batches = 10 + w.rng.IntN(20)

@@ -15,6 +15,7 @@ import (
 type reading struct {
 	w         *World
 	alive     map[topic.ID]string // the topics that there are, and their names
+	deleted   map[topic.ID]bool
 	starts    map[topic.Partition]topic.Offset
 	fetchers  []*fetcher
 	consumers []*consumer
@@ -27,7 +28,7 @@ type reading struct {
 }
 
 func newReading(w *World, partitions int) *reading {
-	r := &reading{w: w, alive: map[topic.ID]string{}, starts: map[topic.Partition]topic.Offset{}}
+	r := &reading{w: w, alive: map[topic.ID]string{}, deleted: map[topic.ID]bool{}, starts: map[topic.Partition]topic.Offset{}}
 	r.tighten()
 	for _, n := range w.control.nodes {
 		n.services = append(n.services, newWatches(r, n))
@@ -111,6 +112,7 @@ func (r *reading) learned(c *controlpb.Command, result state.Result) {
 		r.alive[topic.ID(create.GetId())] = create.GetName()
 	case remove != nil:
 		delete(r.alive, topic.ID(remove.GetId()))
+		r.deleted[topic.ID(remove.GetId())] = true
 		r.w.saw("topic deleted")
 	}
 	for _, e := range result.Events {
@@ -136,9 +138,34 @@ func (r *reading) unread() string {
 // calm ends all faults.
 func (r *reading) calm() {
 	r.calmAt = r.w.now
+	r.flutter(r.w.now + r.w.between(0, time.Minute))
 	for _, f := range r.fetchers {
 		f.cutUntil, f.slowUntil = 0, 0
 	}
+}
+
+// settled: long after the last fault, whoever waits at an agent is told of news by its watch, not by luck.
+func (r *reading) settled() {
+	for _, c := range r.consumers {
+		if c.at == nil || !c.busy {
+			continue
+		}
+		for _, p := range c.positions {
+			if !r.deleted[p.partition.Topic] && (c.at.feed == nil || !c.at.feed.watch.Watches(p.partition)) {
+				r.w.violated("I9: %s waits at %s for news of %s, which is not watched", c.name, c.at.name, p.partition)
+			}
+		}
+	}
+}
+
+// flutter breaks watches in peace, too, for a while: that is what they are made for.
+func (r *reading) flutter(until time.Duration) {
+	r.w.after(r.w.between(time.Second, 15*time.Second), "flutter", func() {
+		if r.w.now < until {
+			r.fetchers[r.w.rng.IntN(len(r.fetchers))].snap()
+			r.flutter(until)
+		}
+	})
 }
 
 // nextFault schedules one fault after another while the world is not quiet.

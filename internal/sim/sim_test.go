@@ -58,6 +58,8 @@ var toBeMet = []string{
 	"offset fetched", "commit refused", "fenced", "group answer lost",
 	"expired", "bumped", "code 0", "code 19", "code 45", "code 46", "code 59", "deposed", "foreign object", "frozen",
 	"liar answered", "liar gone", "liar ended", "liar out of order", "liar unauthorized",
+	"watched", "watch overrun", "watch reset", "partition removed", "peer answered", "damaged", "time found",
+	"topic deleted", "retention set", "out of range", "unknown topic", "storage error",
 	"outcome 1", "outcome 2", "outcome 3", "outcome 4", // answered, gone, session ended, out of order
 }
 

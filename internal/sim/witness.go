@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"slices"
 	"sort"
 	"time"
 
@@ -30,6 +31,7 @@ type witness struct {
 	informed map[topic.Partition]bool         // a confirmed read has told of the ends
 	removed  map[topic.Partition]bool         // and that the partition is gone
 	learned  map[segment.Object]time.Duration // when it was last said that records lie there
+	askers   []*witness                       // of other agents, which have asked this one for what they learned of
 }
 
 func newWitness(f *fetcher) *witness {
@@ -69,11 +71,22 @@ func (k *witness) learn(locations []segment.Location) {
 	}
 }
 
-// lend: another agent asks this one for what it has learned of.
-func (k *witness) lend(asker *witness) {
-	for o, at := range asker.learned {
-		k.learned[o] = max(k.learned[o], at)
+// asked: another agent asks this one for what it has learned of.
+func (k *witness) asked(by *witness) {
+	if !slices.Contains(k.askers, by) {
+		k.askers = append(k.askers, by)
 	}
+}
+
+// when it was last said, to this agent or to one that asks it, that records lie in an object.
+func (k *witness) when(o segment.Object) (at time.Duration, known bool) {
+	at, known = k.learned[o]
+	for _, asker := range k.askers {
+		if theirs, they := asker.learned[o]; they && theirs >= at {
+			at, known = theirs, true
+		}
+	}
+	return at, known
 }
 
 // reads: a location is used for its life, and then for no longer than a read may take.
@@ -84,7 +97,7 @@ func (k *witness) reads(key string) {
 		w.violated("I7: %s reads %q: %v", k.f.name, key, err)
 		return
 	}
-	switch at, known := k.learned[o]; {
+	switch at, known := k.when(o); {
 	case !known:
 		w.violated("I7: %s reads %s, which nobody has told it of", k.f.name, o.ID)
 	case w.now-at > k.f.r.reach():

@@ -88,6 +88,7 @@ func Run(seed uint64, o Options) Outcome {
 	}
 	if w.broken == "" {
 		w.play(w.now + leftOver)
+		w.reading.settled()
 		w.sweeper.end()
 		w.checks.end()
 	}
