@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -628,5 +629,45 @@ func TestTooManyPartitions(t *testing.T) {
 	h.Serve(t.Context(), &wire.Request{Key: 1, Version: 12, Body: req}, func(r wire.Reply) { closed = r.Close })
 	if !closed {
 		t.Error("served")
+	}
+}
+
+// TestHangingUpIsNotReported: a client that goes while its records are read leaves no warning, and a bucket
+// that does not give them leaves one a topic, however many partitions were asked for.
+func TestHangingUpIsNotReported(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		hangsUp bool
+		lines   int
+	}{{"the client hangs up", true, 0}, {"the bucket denies", false, 1}} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, "t")
+			var log bytes.Buffer
+			h := w.handler(func(_ *Config, d *Deps) {
+				d.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+			})
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			w.set(func() {
+				w.onGet = func(context.Context, int, string) error {
+					if !c.hangsUp {
+						return objstore.ErrDenied
+					}
+					cancel()
+					<-ctx.Done()
+					return context.Canceled
+				}
+			})
+			w.produce(frame{w.partition("t", 0), []record.Batch{batchOf(1, 1, 10)}}, frame{w.partition("t", 1), []record.Batch{batchOf(2, 1, 10)}})
+			req := w.request(12, 10, 1, 1<<20, ask{"t", 0, 0, 1 << 20}, ask{"t", 1, 0, 1 << 20})
+			replies := make(chan wire.Reply, 1)
+			h.Serve(ctx, &wire.Request{Key: 1, Version: req.Version, Body: req}, func(r wire.Reply) { replies <- r })
+			if r := <-replies; r.Done != nil {
+				r.Done()
+			}
+			if n := strings.Count(log.String(), "records could not be read"); n != c.lines {
+				t.Errorf("%d warnings, want %d:\n%s", n, c.lines, log.String())
+			}
+		})
 	}
 }

@@ -110,8 +110,10 @@ func (f *fetch) finish(ctx context.Context, p *part, left int64, due bool) {
 	}
 	if err != nil && p.out.records.size == 0 && !errors.Is(err, errNoRoom) {
 		code = codeStorage
-		f.h.rate.Warn("read "+p.partition.String(), "records could not be read", "topic", p.title, "partition", p.index,
-			"offset", int64(p.offset), "error", err)
+		if ctx.Err() == nil { // who hangs up is no fault of the bucket's
+			f.h.rate.Warn("read "+p.title, "records could not be read", "topic", p.title, "partition", p.index,
+				"offset", int64(p.offset), "error", err)
+		}
 	}
 	p.out.ref, p.out.code = p.ref, code
 	p.out.high, p.out.logStart = v.high, v.logStart
