@@ -30,7 +30,7 @@ fuzz: ## every fuzz target for FUZZTIME each
 
 lint: gen-check ## shape, style and the currency of generated code
 	scripts/tools.sh lint
-	$(BIN)/golangci-lint run ./...
+	$(BIN)/golangci-lint run --allow-serial-runners ./...
 	go mod verify
 	go mod tidy -diff
 
