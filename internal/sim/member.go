@@ -237,14 +237,22 @@ func (c *member) join() {
 		case codeMemberIDRequired:
 			c.id = s.join.Member
 			c.join()
-		case codeUnknownMember:
-			c.joinAgain("it is not known", true)
-		case codeFencedInstance:
-			c.fenced()
 		default:
-			c.joinAgain(fmt.Sprintf("code %d", code), false)
+			c.refused(code, "JoinGroup", false)
 		}
 	})
+}
+
+// refused is what a member does when it hears an error to a request that it waited for.
+func (c *member) refused(code int16, request string, forget bool) {
+	switch code {
+	case codeUnknownMember:
+		c.joinAgain("it is not known", true)
+	case codeFencedInstance:
+		c.fenced()
+	default:
+		c.joinAgain(fmt.Sprintf("code %d for its %s", code, request), forget)
+	}
 }
 
 // fenced: another life of the same instance is there. Libraries end the process.
@@ -284,12 +292,8 @@ func (c *member) sync(j *coordinator.JoinReply) {
 			}
 			c.w.tell("%s owns %v in generation %d as %s", c, c.owned, c.generation, c.id)
 			c.resume()
-		case codeUnknownMember:
-			c.joinAgain("it is not known", true)
-		case codeFencedInstance:
-			c.fenced()
 		default:
-			c.joinAgain(fmt.Sprintf("code %d for its SyncGroup", code), code == codeIllegalGeneration && !c.keepsID)
+			c.refused(code, "SyncGroup", code == codeIllegalGeneration && !c.keepsID)
 		}
 	})
 }
