@@ -52,7 +52,7 @@ var fetchMutants = []Mutant{
 	},
 	{
 		Name: "tell ends before a confirmed read", Breaks: "I9: before the first confirmed read there is nothing to tell",
-		File: "fetch/read.go", Seeds: 20,
+		File: "fetch/read.go", Seeds: 60,
 		Old: "if !v.known && code == 0 {",
 		New: "if !v.known && code == 0 && !$on {",
 	},
@@ -100,7 +100,7 @@ var fetchMutants = []Mutant{
 	},
 	{
 		Name: "join a watch without its ends", Breaks: "I9: a watch begins with the ends as they are",
-		File: "control/hub/hub.go", Seeds: 100,
+		File: "control/hub/hub.go", Seeds: 150,
 		Old: "w.push(ends)",
 		New: "if !$on || ends.Removed { w.push(ends) }",
 	},
