@@ -12,6 +12,9 @@ type Config struct {
 	CacheBytes int64
 	// FlightBytes is what chunks being read, or being written to a client, may hold beyond CacheBytes.
 	FlightBytes int64
+	// CopiedBytes is what answers may hold of headers and small batches, which are copied; past it, answers
+	// have one batch.
+	CopiedBytes int64
 	// ColdCacheBytes and ColdFlightBytes are the same for reads of history, which thus cannot
 	// push out the tail nor take its memory.
 	ColdCacheBytes  int64
@@ -22,6 +25,8 @@ type Config struct {
 	MaxResponseBytes int64
 	// MaxRequestPartitions bounds the partitions of one request and of one session.
 	MaxRequestPartitions int
+	// MaxRequestLocations bounds the locations that one request reads, beyond one for each partition.
+	MaxRequestLocations int
 	// MaxWait caps a client's max.wait.
 	MaxWait time.Duration
 
@@ -88,11 +93,13 @@ func Default() Config {
 	return Config{
 		CacheBytes:           256 << 20,
 		FlightBytes:          128 << 20,
+		CopiedBytes:          64 << 20,
 		ColdCacheBytes:       64 << 20,
 		ColdFlightBytes:      64 << 20,
 		PrefetchBytes:        4 << 20,
 		MaxResponseBytes:     50 << 20,
 		MaxRequestPartitions: 100_000,
+		MaxRequestLocations:  4096,
 		MaxWait:              5 * time.Minute,
 		PlanBytes:            64 << 20,
 		PlanTimeout:          2 * time.Second,
@@ -134,9 +141,11 @@ func (c *Config) Validate() error {
 		}
 	}
 	positive("cache bytes", c.CacheBytes)
+	positive("copied bytes", c.CopiedBytes)
 	positive("cold cache bytes", c.ColdCacheBytes)
 	positive("max response bytes", c.MaxResponseBytes)
 	positive("max request partitions", int64(c.MaxRequestPartitions))
+	positive("max request locations", int64(c.MaxRequestLocations))
 	positive("max wait", int64(c.MaxWait))
 	positive("plan bytes", c.PlanBytes)
 	positive("plan timeout", int64(c.PlanTimeout))

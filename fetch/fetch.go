@@ -129,6 +129,7 @@ func (f *fetch) lookOnce(wake func()) sight {
 	defer h.mu.Unlock()
 	s := sight{}
 	left := f.maxBytes()
+	room := h.cfg.MaxRequestLocations
 	var watched []topic.Partition
 	now := h.now()
 	for i := range f.parts {
@@ -141,7 +142,8 @@ func (f *fetch) lookOnce(wake func()) sight {
 		if p.internal {
 			p.view = emptyLog(p.offset)
 		} else {
-			p.view = h.planner.look(now, f.since, p.partition, p.offset, max(1, min(int64(p.maxBytes), f.maxBytes())))
+			p.view = h.planner.look(now, f.since, p.partition, p.offset, max(1, min(int64(p.maxBytes), f.maxBytes())), room)
+			room -= len(p.view.locations)
 			watched = append(watched, p.partition)
 		}
 		v := &p.view

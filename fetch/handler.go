@@ -65,7 +65,7 @@ type Handler struct {
 	reader  *reader
 	sched   sched.Sched
 	start   time.Duration
-	scratch *sync.Pool
+	scratch *scratchPool
 	rate    *wire.RateLog
 
 	ctx      context.Context // ends questions and flights
@@ -134,8 +134,8 @@ func (h *Handler) Close() {
 // now is the time since the handler was made: what the pure parts count in.
 func (h *Handler) now() time.Duration { return h.sched.Now() - h.start }
 
-// Serve reads the session part of the request, in the order in which requests came, and answers
-// from a goroutine of the request's own.
+// Serve answers from a goroutine beside its caller: one request of a connection after the other, in the
+// order in which they came, for each goes on with the session that the one before it has left.
 func (h *Handler) Serve(ctx context.Context, r *wire.Request, reply func(wire.Reply)) {
 	req, ok := r.Body.(*kmsg.FetchRequest)
 	if !ok || partitionsOf(req) > h.cfg.MaxRequestPartitions {
@@ -145,9 +145,25 @@ func (h *Handler) Serve(ctx context.Context, r *wire.Request, reply func(wire.Re
 		return
 	}
 	f := &fetch{h: h, req: req, version: r.Version, start: h.now(), forget: r.Forget}
+	if r.Conn != nil {
+		f.draining = r.Conn.Draining()
+		lineOf(r.Conn).push(h.sched, func() {
+			if f.begin(r, reply) {
+				reply(f.serve(ctx))
+			}
+		})
+	} else if f.begin(r, reply) {
+		h.sched.Go(func() { reply(f.serve(ctx)) })
+	}
+}
+
+// begin reads the session part of the request. It reports whether there is more to do: if not, the
+// request is answered.
+func (f *fetch) begin(r *wire.Request, reply func(wire.Reply)) bool {
+	h, req := f.h, f.req
 	from := client{}
 	if r.Conn != nil {
-		f.draining, from = r.Conn.Draining(), client{r.Conn.Principal(), r.Conn.ID()}
+		from = client{r.Conn.Principal(), r.Conn.ID()}
 	}
 	h.mu.Lock()
 	h.renew()
@@ -172,9 +188,9 @@ func (h *Handler) Serve(ctx context.Context, r *wire.Request, reply func(wire.Re
 	if code != 0 {
 		resp := response{version: r.Version, code: code}
 		reply(wire.Reply{Gathered: resp.encode()})
-		return
+		return false
 	}
-	h.sched.Go(func() { reply(f.serve(ctx)) })
+	return true
 }
 
 // sessionsOf is the key under which a connection knows that it has begun sessions.

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"testing"
@@ -10,6 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/isthmusdata/isthmus/internal/record"
+	"github.com/isthmusdata/isthmus/internal/topic"
+	"github.com/isthmusdata/isthmus/internal/wire"
 )
 
 // TestWaitingIsBounded lets clients send requests that would wait for minutes, more of them than may: those that have
@@ -127,4 +130,56 @@ func TestSessionsOfAConnection(t *testing.T) {
 	if len(ss.byID) != 6 || ss.recent.Len() != 6 || ss.parts != 6 || len(ss.byConn) != 4 {
 		t.Errorf("%d sessions, %d in order, %d partitions, %d connections", len(ss.byID), ss.recent.Len(), ss.parts, len(ss.byConn))
 	}
+}
+
+// TestAnswersOfManySmallBatchesAreBounded: what one request reads at once, and what all answers copy, is bounded;
+// every record is read all the same.
+func TestAnswersOfManySmallBatchesAreBounded(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newWorld(t, "events")
+		h := w.handler(func(c *Config, _ *Deps) { c.MaxRequestLocations, c.CopiedBytes = 5, 1 })
+		asks := make([]ask, 4)
+		for i := range asks {
+			asks[i] = ask{"events", int32(i), 0, 1 << 20}
+		}
+		serve(t, h, w.request(11, 0, 0, 1<<20, asks...)) // they are watched
+		for range 20 {
+			for i := range asks {
+				w.produce(frame{w.partition("events", int32(i)), []record.Batch{batchOf(1, 1, 10)}})
+			}
+		}
+		synctest.Wait()
+		requests, got := 0, 0
+		var lent int64
+		for ; got < 80 && requests < 200; requests++ {
+			replies := make(chan wire.Reply, 1)
+			req := w.request(11, 0, 1, 1<<20, asks...)
+			h.Serve(t.Context(), &wire.Request{Key: 1, Version: 11, Body: req}, func(r wire.Reply) { replies <- r })
+			reply := <-replies
+			lent = max(lent, h.scratch.lent.Load())
+			resp := kmsg.NewPtrFetchResponse()
+			resp.Version = 11
+			if err := resp.ReadFrom(bytes.Join(reply.Gathered, nil)); err != nil {
+				t.Fatal(err)
+			}
+			reply.Done()
+			before := got
+			for _, p := range resp.Topics[0].Partitions {
+				for b := p.RecordBatches; len(b) > 0; {
+					first, rest, err := record.Split(b)
+					if err != nil {
+						t.Fatal(err)
+					}
+					asks[p.Partition].offset += topic.Offset(first.NumRecords())
+					b, got = rest, got+1
+				}
+			}
+			if got == before {
+				t.Fatal("an answer without a record")
+			}
+		}
+		if got != 80 || lent > 2*scratchSize || h.scratch.lent.Load() != 0 {
+			t.Errorf("%d batches in %d requests, %d bytes were lent, %d are", got, requests, lent, h.scratch.lent.Load())
+		}
+	})
 }

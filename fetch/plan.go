@@ -108,7 +108,7 @@ func (p *planner) arrive() uint64 { return p.tick }
 
 // look says what is known of a partition from an offset on, for a request that arrived at
 // since. It may raise a question.
-func (p *planner) look(now time.Duration, since uint64, part topic.Partition, offset topic.Offset, maxBytes int64) view {
+func (p *planner) look(now time.Duration, since uint64, part topic.Partition, offset topic.Offset, maxBytes int64, most int) view {
 	t := p.track(now, part)
 	v := view{known: t.confirmed, logStart: t.logStart, high: t.high}
 	for _, no := range t.noes {
@@ -118,7 +118,7 @@ func (p *planner) look(now time.Duration, since uint64, part topic.Partition, of
 		}
 	}
 	if t.confirmed {
-		if p.collect(now, t, offset, maxBytes, &v) {
+		if p.collect(now, t, offset, maxBytes, most, &v) {
 			return v
 		}
 		if offset == t.high && (t.live || t.read > since) {
@@ -145,16 +145,16 @@ func (p *planner) ask(now time.Duration, t *track, offset topic.Offset) verdict 
 	return asking
 }
 
-// collect fills v with contiguous locations from offset on, at least one and no more than
-// reach maxBytes, and reports whether there are any. Near the end of what a plan brought it
+// collect fills v with contiguous locations from offset on, at least one, no more than most and
+// no more than reach maxBytes, and reports whether there are any. Near the end of what a plan brought it
 // raises the question that continues it, so that a reader of history seldom waits for one.
-func (p *planner) collect(now time.Duration, t *track, offset topic.Offset, maxBytes int64, v *view) bool {
+func (p *planner) collect(now time.Duration, t *track, offset topic.Offset, maxBytes int64, most int, v *view) bool {
 	p.expire(now, t)
 	if offset < t.logStart {
 		return false // the locations may live on, the records do not
 	}
 	at := offset
-	for v.bytes < maxBytes {
+	for v.bytes < maxBytes && (len(v.locations) < most || len(v.locations) == 0) {
 		l := t.find(at)
 		recent := l != nil
 		if l == nil {

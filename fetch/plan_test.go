@@ -102,7 +102,7 @@ func (w *plannerWorld) run(d *datadriven.TestData) string {
 	case "at":
 		w.now = time.Duration(number("ms", 0)) * time.Millisecond
 	case "look":
-		v := w.p.look(w.now, uint64(number("since", 0)), w.part(d.CmdArgs[0].Key), topic.Offset(number("offset", 0)), number("max", 100))
+		v := w.p.look(w.now, uint64(number("since", 0)), w.part(d.CmdArgs[0].Key), topic.Offset(number("offset", 0)), number("max", 100), int(number("most", 1000)))
 		return v.String() + "\n"
 	case "take":
 		var out strings.Builder
@@ -326,7 +326,7 @@ func (m *planned) look(t *rapid.T) {
 		rapid.Int64Range(high-1, high+1),
 		rapid.Int64Range(high+1, high+6), // there soon, while the "no" is remembered
 	).Draw(t, "offset"))
-	v := m.p.look(m.now, m.since, m.part, offset, rapid.Int64Range(1, 200).Draw(t, "max"))
+	v := m.p.look(m.now, m.since, m.part, offset, rapid.Int64Range(1, 200).Draw(t, "max"), rapid.IntRange(0, 300).Draw(t, "most"))
 	if v.known {
 		if v.high < m.told || v.high > m.high() || v.logStart > m.start {
 			t.Fatalf("told [%d,%d) after %d, the log is [%d,%d)", v.logStart, v.high, m.told, m.start, m.high())

@@ -20,6 +20,9 @@ func (f *fetch) read(ctx context.Context) {
 	some := false
 	for i := range f.parts {
 		p := &f.parts[i]
+		if f.h.scratch.lent.Load() > f.h.cfg.CopiedBytes {
+			left = 0 // answers of many small batches are copies: the next ones wait for room
+		}
 		f.finish(ctx, p, left, !some)
 		left = max(0, left-int64(p.out.records.size))
 		some = some || p.out.records.size > 0
@@ -170,7 +173,7 @@ func (f *fetch) replan(ctx context.Context, p *part, left int64, due bool) error
 	for {
 		woken := make(chan struct{})
 		f.h.mu.Lock()
-		p.view = f.h.planner.look(f.h.now(), since, p.partition, p.offset, max(1, min(int64(p.maxBytes), left)))
+		p.view = f.h.planner.look(f.h.now(), since, p.partition, p.offset, max(1, min(int64(p.maxBytes), left)), f.h.cfg.MaxRequestLocations)
 		w := &waiter{need: 1, wake: func() { close(woken) }}
 		if p.view.verdict == asking {
 			f.h.planner.wait(w, []topic.Partition{p.partition})

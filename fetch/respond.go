@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"github.com/isthmusdata/isthmus/internal/record"
 	"github.com/isthmusdata/isthmus/internal/topic"
@@ -35,13 +36,19 @@ type gathered struct {
 // scratch lends blocks to copy into. Consecutive copies lie next to each other, so that many
 // small ones become one slice. It is given back as a whole once the answer is written.
 type scratch struct {
-	pool   *sync.Pool
+	pool   *scratchPool
 	blocks []*[scratchSize]byte
 	free   []byte
 }
 
-func newScratchPool() *sync.Pool {
-	return &sync.Pool{New: func() any { return new([scratchSize]byte) }}
+// scratchPool is where all answers borrow from, and counts what is lent.
+type scratchPool struct {
+	sync.Pool
+	lent atomic.Int64 // bytes
+}
+
+func newScratchPool() *scratchPool {
+	return &scratchPool{Pool: sync.Pool{New: func() any { return new([scratchSize]byte) }}}
 }
 
 // alloc returns n bytes, at most scratchSize, and whether they directly follow those lent before.
@@ -49,6 +56,7 @@ func (s *scratch) alloc(n int) (b []byte, follows bool) {
 	follows = n <= len(s.free)
 	if !follows {
 		block := s.pool.Get().(*[scratchSize]byte)
+		s.pool.lent.Add(scratchSize)
 		s.blocks = append(s.blocks, block)
 		s.free = block[:]
 	}
@@ -61,6 +69,7 @@ func (s *scratch) release() {
 	for _, b := range s.blocks {
 		s.pool.Put(b)
 	}
+	s.pool.lent.Add(-scratchSize * int64(len(s.blocks)))
 	s.blocks, s.free = nil, nil
 }
 

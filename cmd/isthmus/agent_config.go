@@ -144,6 +144,7 @@ func (c *agentConfig) derive() {
 	c.Wire.MaxMemory = memory / 2
 	c.Fetch.CacheBytes = int64(c.Cache)
 	c.Fetch.FlightBytes = max(memory/8, 2*c.Fetch.MaxChunk)
+	c.Fetch.CopiedBytes = memory / 16
 	c.Fetch.ColdCacheBytes = max(memory/16, c.Fetch.MaxChunk)
 	c.Fetch.MaxWaitingPartitions = int(memory / 16 / waitingPartition)
 	c.Fetch.MaxSessionPartitions = int(memory / 16 / sessionPartition)

@@ -14,9 +14,9 @@ import (
 // Version 4 asks for several keys. Transactions (type 1) are refused with 53 until they are served.
 // Left out: share groups (type 2), refused with 42.
 func (b *broker) findCoordinator() wire.API {
-	return b.api(kmsg.FindCoordinator, 0, 6, func(_ context.Context, r *wire.Request) (kmsg.Response, error) {
+	return weighing(localWeight, b.api(kmsg.FindCoordinator, 0, 6, func(_ context.Context, r *wire.Request) (kmsg.Response, error) {
 		return findCoordinator(r.Body.(*kmsg.FindCoordinatorRequest), b.Group.Coordinator()), nil
-	})
+	}))
 }
 
 const (

@@ -14,11 +14,11 @@ import (
 // group is complete. Resent after a failover, a member that has an id is known by it; one without
 // leaves at worst a member that never comes back, which times out.
 func (b *broker) joinGroup() wire.API {
-	return b.api(kmsg.JoinGroup, 0, 9, func(ctx context.Context, r *wire.Request) (kmsg.Response, error) {
+	return weighing(parkedWeight, b.api(kmsg.JoinGroup, 0, 9, func(ctx context.Context, r *wire.Request) (kmsg.Response, error) {
 		req := r.Body.(*kmsg.JoinGroupRequest)
 		wait := max(req.RebalanceTimeoutMillis, req.SessionTimeoutMillis, 0)
 		return b.park(ctx, r, time.Duration(wait)*time.Millisecond, kerr.CoordinatorNotAvailable.Code, awayJoinGroup), nil
-	})
+	}))
 }
 
 func awayJoinGroup(r kmsg.Request, f fault) kmsg.Response {

@@ -25,9 +25,9 @@ import (
 // 42, a client with another epoch gets 74 or 75. Left out: the list of old segments of version 0,
 // which is one offset; replica ids.
 func (b *broker) listOffsets() wire.API {
-	return b.api(kmsg.ListOffsets, 0, 10, func(ctx context.Context, r *wire.Request) (kmsg.Response, error) {
+	return weighing(localWeight, b.api(kmsg.ListOffsets, 0, 10, func(ctx context.Context, r *wire.Request) (kmsg.Response, error) {
 		return b.findOffsets(ctx, r), nil
-	})
+	}))
 }
 
 // refining bounds the segments that one request reads at a time.

@@ -23,7 +23,7 @@ import (
 // from version 12. The internal topic of offsets is led by the asked agent. Version 13 says with 7 at
 // the top that a list of all topics may lack some, since none was ever read; older ones cannot.
 func (b *broker) metadata() wire.API {
-	return wire.API{Key: int16(kmsg.Metadata), Min: 0, Max: 13, Handler: wire.SerialReply(b.serveMetadata)}
+	return wire.API{Key: int16(kmsg.Metadata), Min: 0, Max: 13, Handler: wire.SerialReply(b.serveMetadata), Weight: localWeight}
 }
 
 // everything is a question for all topics: those of one kind share their answers, for a list of

@@ -17,11 +17,11 @@ const syncWait = 10 * time.Minute
 // SyncGroup, key 14, versions 0 to 5: tunnelled and parked, for followers wait for the leader's
 // assignment. Resending it changes nothing: the first assignment of a generation stands.
 func (b *broker) syncGroup() wire.API {
-	return b.api(kmsg.SyncGroup, 0, 5, func(ctx context.Context, r *wire.Request) (kmsg.Response, error) {
+	return weighing(parkedWeight, b.api(kmsg.SyncGroup, 0, 5, func(ctx context.Context, r *wire.Request) (kmsg.Response, error) {
 		return b.park(ctx, r, syncWait, kerr.CoordinatorNotAvailable.Code, func(_ kmsg.Request, f fault) kmsg.Response {
 			resp := kmsg.NewPtrSyncGroupResponse()
 			resp.ErrorCode = f.code
 			return resp
 		}), nil
-	})
+	}))
 }

@@ -32,9 +32,24 @@ func (b *broker) tunnelled(key kmsg.Key, minVersion, maxVersion, code int16, awa
 	})
 }
 
+// Weights of requests: one that is carried is encoded once more, and its answer decoded and encoded. One that is
+// answered here is sorted out, asked, and answered, for each of its small parts. One that is parked takes
+// nothing but itself while it waits.
+const (
+	carriedWeight = 4
+	localWeight   = 10
+	parkedWeight  = 1
+)
+
+// weighing is an API with another weight.
+func weighing(weight int, a wire.API) wire.API {
+	a.Weight = weight
+	return a
+}
+
 // api is the API of a request that is answered in line.
 func (b *broker) api(key kmsg.Key, minVersion, maxVersion int16, serve func(context.Context, *wire.Request) (kmsg.Response, error)) wire.API {
-	return wire.API{Key: int16(key), Min: minVersion, Max: maxVersion, ServeMin: minVersion, Handler: wire.Serial(serve)}
+	return wire.API{Key: int16(key), Min: minVersion, Max: maxVersion, ServeMin: minVersion, Handler: wire.Serial(serve), Weight: carriedWeight}
 }
 
 // call carries a request to the control plane and its answer back, or answers away.

@@ -17,8 +17,8 @@ type API struct {
 	Min, Max int16
 	ServeMin int16
 	Handler  Handler
-	// Weight is how much more memory than a decoded request its handler takes to answer it, as a
-	// factor; 0 is 1.
+	// Weight is how much more memory than a decoded request its handler may take to answer it, as a
+	// factor; 0 is 1. What is charged in the end is never more than for decoding.
 	Weight int
 }
 

@@ -166,7 +166,7 @@ func (w *writer) flush() error {
 // awaited reports whether others wait for memory that the gathered answers hold.
 func (w *writer) awaited() bool {
 	return w.conn.server.debts.over() || slices.ContainsFunc(w.slots, func(s *slot) bool {
-		return s.reply.Awaited != nil && s.reply.Awaited()
+		return s.reply.Awaited != nil && s.reply.Awaited() || s.req.charge != nil && s.req.charge.pool.contended()
 	})
 }
 
