@@ -51,7 +51,7 @@ var attacks = map[string]attack{
 	"huge topic lists":           {4, (*assault).hugeTopicLists},
 	"thousands of groups":        {20, (*assault).groups},
 	"members that never sync":    {50, (*assault).neverSync},
-	"thousands of producer ids":  {8, (*assault).producerIDs},
+	"thousands of producer ids":  {50, (*assault).producerIDs},
 	"thousands of connections":   {1500, (*assault).connection},
 	"reconnect storm":            {10, (*assault).reconnect},
 	"ApiVersions without end":    {8, (*assault).apiVersions},
@@ -367,17 +367,10 @@ func (a *assault) producerIDs() error {
 				return err
 			}
 			batch := recordtest.Batch(recordtest.Options{Idempotent: true, ProducerID: id.ProducerID, Time: time.Now().UnixMilli()})
-			if err := c.send(9, produceOne(hostileWide, rand.Int32N(hostilePartitions), batch)); err != nil {
+			if _, err := ask[kmsg.Response](c, 9, produceOne(hostileWide, rand.Int32N(hostilePartitions), batch)); err != nil {
 				return err
 			}
 			a.sent.Add(2)
-			if len(c.waiting) > 20 {
-				for len(c.waiting) > 0 {
-					if _, err := c.receive(patience); err != nil {
-						return err
-					}
-				}
-			}
 		}
 	})
 }

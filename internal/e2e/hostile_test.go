@@ -6,8 +6,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -154,6 +156,21 @@ func (h *hostile) held() (all []holdings) {
 
 // gone waits until the agents hold about what they held before anybody came.
 func (h *hostile) gone(before []holdings) {
+	h.Cleanup(func() {
+		if !h.Failed() {
+			return
+		}
+		for i, a := range h.agents {
+			response, err := http.Get("http://" + a.http + "/debug/pprof/goroutine?debug=1")
+			if err != nil {
+				h.Logf("goroutines of agent %d: %v", i, err)
+				continue
+			}
+			text, err := io.ReadAll(response.Body)
+			response.Body.Close()
+			h.Logf("goroutines of agent %d (%v):\n%s", i, err, text[:min(len(text), 8000)])
+		}
+	})
 	const slack = 60 // of goroutines and files: peers, streams and uploads that come and go
 	eventually(h.T, "connections and goroutines of the crowd are gone", func() error {
 		for i, now := range h.held() {
