@@ -33,7 +33,7 @@ type fetch struct {
 
 	// The handler's lock guards what follows.
 	place   *list.Element // among those that wait
-	waiter  *waiter       // set while place is
+	waiter  *waiter       // the latest that it waited by
 	hurried bool          // others need the room: answer now
 }
 

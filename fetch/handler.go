@@ -147,7 +147,7 @@ func (h *Handler) Serve(ctx context.Context, r *wire.Request, reply func(wire.Re
 	f := &fetch{h: h, req: req, version: r.Version, start: h.now(), forget: r.Forget}
 	if r.Conn != nil {
 		f.draining = r.Conn.Draining()
-		lineOf(r.Conn).push(h.sched, func() {
+		lineOf(r.Conn).push(h.sched, f, func() {
 			if f.begin(r, reply) {
 				reply(f.serve(ctx))
 			}

@@ -7,13 +7,19 @@ import (
 	"github.com/isthmusdata/isthmus/internal/wire"
 )
 
-// line holds the Fetch requests of one connection: one is looked at, the others have not been begun. No
-// client has several on their way, and one that sends many small ones for a session of many partitions would
-// else take the memory of all of them at once. Their number is bounded by the connection's requests in flight.
+// line holds the Fetch requests of one connection: one is looked at, the others have not been begun, and one
+// that others stand behind waits for no records. No client has several on their way, and one that sends many
+// for a session of many partitions would else take the memory of all of them at once. Their number is
+// bounded by the connection's requests in flight.
 type line struct {
 	mu      sync.Mutex
-	waiting []func()
-	running bool
+	now     *fetch // nil: no goroutine is running
+	waiting []queued
+}
+
+type queued struct {
+	f     *fetch
+	serve func()
 }
 
 // lineOf is the line of a connection.
@@ -28,27 +34,32 @@ func lineOf(c *wire.Conn) *line {
 
 type lineKey struct{}
 
-func (l *line) push(s sched.Sched, f func()) {
+// push has serve called when the requests before f are answered.
+func (l *line) push(s sched.Sched, f *fetch, serve func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.waiting = append(l.waiting, f)
-	if !l.running {
-		l.running = true
-		s.Go(l.run)
+	l.waiting = append(l.waiting, queued{f, serve})
+	if l.now != nil {
+		l.now.hurry()
+		return
 	}
+	l.now = f
+	s.Go(l.run)
 }
 
 func (l *line) run() {
 	for {
 		l.mu.Lock()
 		if len(l.waiting) == 0 {
-			l.waiting, l.running = nil, false
+			l.waiting, l.now = nil, nil
 			l.mu.Unlock()
 			return
 		}
-		f := l.waiting[0]
-		l.waiting = l.waiting[1:]
+		q := l.waiting[0]
+		if l.waiting, l.now = l.waiting[1:], q.f; len(l.waiting) > 0 {
+			q.f.hurry()
+		}
 		l.mu.Unlock()
-		f()
+		q.serve()
 	}
 }

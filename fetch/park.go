@@ -27,13 +27,18 @@ func (p *parked) admit(f *fetch) {
 		return // it waits again
 	}
 	for p.held+p.weight(f) > p.most {
-		longest := p.order.Front().Value.(*fetch)
-		p.leave(longest)
-		longest.hurried = true
-		longest.waiter.finish()
+		p.hurry(p.order.Front().Value.(*fetch))
 	}
 	p.held += p.weight(f)
 	f.place = p.order.PushBack(f)
+}
+
+// hurry has f answered with what there is.
+func (p *parked) hurry(f *fetch) {
+	p.leave(f)
+	if f.hurried = true; f.waiter != nil {
+		f.waiter.finish()
+	}
 }
 
 func (p *parked) leave(f *fetch) {
@@ -60,6 +65,12 @@ func (f *fetch) park(w *waiter) bool {
 		f.forget = nil
 	}
 	return true
+}
+
+func (f *fetch) hurry() {
+	f.h.mu.Lock()
+	defer f.h.mu.Unlock()
+	f.h.parked.hurry(f)
 }
 
 func (f *fetch) unpark() {

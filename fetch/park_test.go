@@ -2,7 +2,9 @@ package fetch
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"io"
 	"math"
 	"testing"
 	"testing/synctest"
@@ -13,6 +15,7 @@ import (
 	"github.com/isthmusdata/isthmus/internal/record"
 	"github.com/isthmusdata/isthmus/internal/topic"
 	"github.com/isthmusdata/isthmus/internal/wire"
+	"github.com/isthmusdata/isthmus/internal/wire/wiretest"
 )
 
 // TestWaitingIsBounded lets clients send requests that would wait for minutes, more of them than may: those that have
@@ -181,5 +184,48 @@ func TestAnswersOfManySmallBatchesAreBounded(t *testing.T) {
 		if got != 80 || lent > 2*scratchSize || h.scratch.lent.Load() != 0 {
 			t.Errorf("%d batches in %d requests, %d bytes were lent, %d are", got, requests, lent, h.scratch.lent.Load())
 		}
+	})
+}
+
+// TestPipelinedFetches: of many requests of one connection only the last waits for records, whatever they ask; and
+// none is looked at before those in front of it are answered.
+func TestPipelinedFetches(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newWorld(t, "events")
+		h := w.handler()
+		p := wiretest.NewPipes()
+		server, err := wire.NewServer(wire.Default(), wire.Deps{}, []wire.API{API(h)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		served := make(chan error, 1)
+		go func() { served <- server.Serve(p) }()
+		conn := p.Dial()
+		format := kmsg.NewRequestFormatter()
+		start := time.Now()
+		for i := range int32(8) {
+			req := w.request(11, 60_000, 1, 1<<20, ask{"events", 0, 0, 1 << 20})
+			if _, err := conn.Write(format.AppendRequest(nil, req, i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range int32(8) {
+			var head [8]byte
+			if _, err := io.ReadFull(conn, head[:]); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.CopyN(io.Discard, conn, int64(binary.BigEndian.Uint32(head[:]))-4); err != nil {
+				t.Fatal(err)
+			}
+			if id := int32(binary.BigEndian.Uint32(head[4:])); id != i {
+				t.Errorf("answer %d is that of request %d", i, id)
+			}
+			if took := time.Since(start); (took >= time.Minute) != (i == 7) {
+				t.Errorf("answer %d came after %s", i, took)
+			}
+		}
+		conn.Close()
+		server.Close()
+		<-served
 	})
 }
