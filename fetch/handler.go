@@ -178,12 +178,12 @@ func (f *fetch) begin(r *wire.Request, reply func(wire.Reply)) bool {
 		f.wants = wantsOf(req)
 	}
 	req.Topics, req.ForgottenTopics = nil, nil // read, and not kept while it waits
+	f.since, f.epoch = h.planner.arrive(), int32(h.incarnation)
+	h.mu.Unlock()
 	if f.session != nil && !f.incremental && r.Conn != nil && r.Conn.Value(sessionsOf{}) == nil {
 		r.Conn.SetValue(sessionsOf{}, true)
 		r.Conn.AtEnd(func() { h.orphan(from.conn) })
 	}
-	f.since, f.epoch = h.planner.arrive(), int32(h.incarnation)
-	h.mu.Unlock()
 	h.metrics.requests.Inc()
 	if code != 0 {
 		resp := response{version: r.Version, code: code}

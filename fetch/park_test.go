@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -228,4 +230,59 @@ func TestPipelinedFetches(t *testing.T) {
 		server.Close()
 		<-served
 	})
+}
+
+// TestSessionsOfConnectionsThatGo begins sessions on connections that end meanwhile: nothing waits for anything, and their
+// sessions are the first to make room.
+func TestSessionsOfConnectionsThatGo(t *testing.T) {
+	w := newWorld(t, "events")
+	h := w.handler()
+	l, err := wire.Listen("127.0.0.1:0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := wire.NewServer(wire.Default(), wire.Deps{}, []wire.API{API(h)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	req := w.request(11, 0, 0, 1<<20, ask{"events", 0, 0, 1 << 20})
+	req.SessionEpoch = epochInitial
+	begins := kmsg.NewRequestFormatter().AppendRequest(nil, req, 1)
+	var clients sync.WaitGroup
+	for range 8 {
+		clients.Go(func() {
+			for range 100 {
+				conn, err := net.Dial("tcp", l.Addr().String())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if _, err := conn.Write(begins); err != nil {
+					t.Error(err)
+				}
+				conn.Close() // before its answer, often before its session
+			}
+		})
+	}
+	clients.Wait()
+	server.Close()
+	<-served
+	kept := func() (n int) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		for _, s := range h.sessions.byID {
+			if s.used != long {
+				n++
+			}
+		}
+		return n
+	}
+	// A session may be begun when its connection has ended already.
+	for deadline := time.Now().Add(time.Minute); kept() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d sessions of connections that have gone are kept like others", kept())
+		}
+	}
 }

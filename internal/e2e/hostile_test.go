@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -52,7 +53,7 @@ func TestHostileCrowd(t *testing.T) {
 	}
 	crowded := h.honest("all at once", all)
 	h.table(calm)
-	if kept := crowded.ConsumedMBPerSecond / calm.ConsumedMBPerSecond; kept < 0.3 {
+	if kept := crowded.ConsumedMBPerSecond / calm.ConsumedMBPerSecond; kept < 0.2 {
 		t.Errorf("honest clients keep %.0f %% of their throughput", 100*kept)
 	}
 	h.gone(before)
@@ -76,12 +77,16 @@ type hostileRow struct {
 // honest runs the honest clients, while a crowd attacks if there are attacks, and checks that nothing of theirs is lost.
 func (h *hostile) honest(name string, attacks []string) bench.Result {
 	h.Helper()
-	end := h.crowd(attacks)
+	stop := h.crowd(attacks)
 	config := bench.Default()
 	config.Brokers, config.ConsumeBrokers = bootstrap(h.prod), bootstrap(h.analytics)
 	config.Topic = fmt.Sprintf("honest-%d", len(h.rows))
 	config.Partitions, config.Clients, config.Rate, config.RecordSize = 12, 2, honestRate, units.KiB
 	config.Warmup, config.For = 3*time.Second, hostileSpan
+	// The crowd leaves with the last record sent: that all of them are read is a matter of what was stored.
+	end := sync.OnceValue(stop)
+	leaves := time.AfterFunc(config.Warmup+config.For, func() { end() })
+	defer leaves.Stop()
 	ctx, cancel := context.WithTimeout(context.Background(), hostileSpan+patience)
 	defer cancel()
 	result, err := bench.EndToEnd(ctx, config, slog.New(slog.DiscardHandler), nil)
@@ -95,7 +100,11 @@ func (h *hostile) honest(name string, attacks []string) bench.Result {
 	}
 	row := hostileRow{crowd: name, honest: result, did: did}
 	for _, a := range h.agents {
-		row.peak = append(row.peak, a.memory("VmHWM"))
+		peak := a.memory("VmHWM")
+		row.peak = append(row.peak, peak)
+		if peak > 3*int64(hostileMemory) {
+			h.Errorf("beside %s: an agent with --memory %v took %s", name, hostileMemory, mib(peak))
+		}
 	}
 	h.rows = append(h.rows, row)
 	h.Logf("%s: %.1f MB/s written, %.1f read; acknowledged p99 %.0f ms, end to end p99 %.0f ms; %s", name, result.ProducedMBPerSecond, result.ConsumedMBPerSecond,

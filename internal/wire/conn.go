@@ -27,6 +27,7 @@ type Conn struct {
 	software [2]string
 	values   map[any]any
 	atEnd    []func()
+	over     bool // atEnd was called
 }
 
 // ID is unique within the process.
@@ -78,17 +79,26 @@ func (c *Conn) SetValue(key, v any) {
 	c.values[key] = v
 }
 
-// AtEnd has f called when the connection has ended and nothing more is answered on it.
+// AtEnd has f called when the connection has ended and nothing more is answered on it, at once if it
+// has; no lock of the connection is held meanwhile.
 func (c *Conn) AtEnd(f func()) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.atEnd = append(c.atEnd, f)
+	over := c.over
+	if !over {
+		c.atEnd = append(c.atEnd, f)
+	}
+	c.mu.Unlock()
+	if over {
+		f()
+	}
 }
 
 func (c *Conn) ended() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, f := range c.atEnd {
+	all := c.atEnd
+	c.atEnd, c.over = nil, true
+	c.mu.Unlock()
+	for _, f := range all {
 		f()
 	}
 }
