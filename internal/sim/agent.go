@@ -416,7 +416,7 @@ func (a *agent) login() {
 					granted = true
 					a.starts(session)
 				}
-				if a.w.chance(0.1) {
+				if a.life == life && a.w.chance(0.1) {
 					// It comes again, when it may be of a session that has ended long ago.
 					a.later(a.w.between(time.Second, 40*time.Second), "login answered again", func() { a.starts(session) })
 				}
