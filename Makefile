@@ -10,7 +10,7 @@ BENCHTIME ?= 1s
 FOR ?= 10m
 SEED ?=
 
-.PHONY: build test race sim fuzz lint e2e compatibility soak bench gen gen-check
+.PHONY: build test race sim fuzz lint e2e hostile scale compatibility soak bench gen gen-check
 
 build: ## the isthmus binary
 	go build -o isthmus ./cmd/isthmus
@@ -25,7 +25,7 @@ race: ## the packages with goroutines, under the race detector
 sim: ## seeded simulation of control plane, agents, network and bucket, and its mutants: make sim SEEDS=n
 	go run ./internal/sim/simulate -seeds $(SEEDS)
 
-fuzz: ## every fuzz target for FUZZTIME each
+fuzz: ## every fuzz target for FUZZTIME each; what they find interesting is kept in .cache/fuzz
 	scripts/fuzz.sh $(FUZZTIME)
 
 lint: gen-check ## shape, style and the currency of generated code
@@ -45,6 +45,12 @@ gen-check: gen
 
 e2e: build ## real programs; installs what it needs and fails when it cannot
 	scripts/e2e.sh
+
+hostile: build ## what honest clients keep beside each attack, one by one and all at once, as a table
+	ISTHMUS_BIN=$(CURDIR)/isthmus ISTHMUS_HOSTILE=each go test -tags e2e -count=1 -timeout 20m -v -run 'TestHostileCrowd$$' ./internal/e2e | grep -v '^=== '
+
+scale: build ## what thousands of partitions and connections cost one agent of each role, as a table
+	ISTHMUS_BIN=$(CURDIR)/isthmus go test -tags e2e -count=1 -timeout 10m -v -run 'TestScale$$' ./internal/e2e | grep -v '^=== '
 
 compatibility: build ## e2e, writing docs/compatibility.md instead of comparing it: make compatibility RUN=TestClients/java
 	ISTHMUS_COMPATIBILITY=write scripts/e2e.sh $(if $(RUN),-run '$(RUN)')

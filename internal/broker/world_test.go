@@ -198,11 +198,17 @@ func (c *fakeControl) admin(_ context.Context, _ Call, req kmsg.Request) (kmsg.R
 		resp := kmsg.NewPtrDeleteTopicsResponse()
 		for _, t := range req.Topics {
 			rt := kmsg.NewDeleteTopicsResponseTopic()
-			rt.Topic = t.Topic
-			if _, ok := c.topics[*t.Topic]; !ok {
+			rt.Topic, rt.TopicID = t.Topic, t.TopicID
+			name := ""
+			for _, known := range c.topics {
+				if t.Topic != nil && known.Name == *t.Topic || t.Topic == nil && known.ID == topic.ID(t.TopicID) {
+					name = known.Name
+				}
+			}
+			if name == "" {
 				rt.ErrorCode = kerr.UnknownTopicOrPartition.Code
 			}
-			delete(c.topics, *t.Topic)
+			delete(c.topics, name)
 			resp.Topics = append(resp.Topics, rt)
 		}
 		return resp, nil
