@@ -23,7 +23,7 @@ const (
 	scalePartitions = 5
 	scaleWide       = 1000 // partitions of the topic that one consumer reads alone
 	scaleClients    = 2000 // connections to each agent
-	scaleQuiet      = 15 * time.Second
+	scaleQuiet      = 8 * time.Second
 	scaleMaxWait    = 5 * time.Second // of consumers
 	scaleRecords    = 600
 )
