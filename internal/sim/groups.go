@@ -62,6 +62,34 @@ func (g *groups) run() {
 	}
 	g.trouble()
 	g.look()
+	g.describeLag()
+}
+
+// describeLag is an operator's tool that asks every so often, through any agent, how far a group has come.
+func (g *groups) describeLag() {
+	g.w.after(g.w.between(200*time.Millisecond, time.Second), "tool asks for offsets", func() {
+		if g.w.quiet {
+			return
+		}
+		tool := &member{name: "a tool", group: g.members[g.w.rng.IntN(len(g.members))].group}
+		var all []int32
+		for p := range g.parts {
+			all = append(all, int32(p))
+		}
+		since := g.checks.mark(tool.group)
+		ask := func(k *counter, answer func(said)) *parked {
+			k.fetch(tool.group, placesOf(all), answer)
+			return nil
+		}
+		if a := g.w.agents[g.w.rng.IntN(len(g.w.agents))]; a.up {
+			a.carry("tool", false, ask, func(s said) {
+				for i, o := range s.offset {
+					g.checks.fetched(tool, all[i], since[all[i]], o)
+				}
+			})
+		}
+		g.describeLag()
+	})
 }
 
 // trouble befalls one member after another while the world is not quiet.

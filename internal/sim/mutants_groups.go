@@ -68,10 +68,4 @@ var groupMutants = []Mutant{
 		Old: "g.generation, g.leader = c.GetGeneration(), c.GetLeader()",
 		New: "g.generation, g.leader = c.GetGeneration(), c.GetLeader(); if $on { g.offsets.Clear() }",
 	},
-	{
-		Name: "tell committed offsets without a leadership check", Breaks: "I9: a fetch tells of nothing older than what was acknowledged",
-		File: "internal/sim/desks.go", Seeds: 60,
-		Old: "c.n.confirm(read)",
-		New: "if $on { read() } else { c.n.confirm(read) }",
-	},
 }
