@@ -1,15 +1,19 @@
 // Package sim runs isthmus's own decisions (the sequencer's State, the producing agents' Writer, the watch
 // hub) and, as coroutines, whole fetching agents in
 // virtual time under one seed: clients with the retry rules of real libraries, a network that
-// loses and repeats, a bucket whose uploads fail, come late or stay unknown, agents and a control
-// plane that crash, and checks the invariants after every step:
+// loses and repeats, a bucket whose uploads fail, come late or stay unknown, agents and control
+// nodes that crash, leaders that are deposed without knowing it, clocks that jump, an agent that lies;
+// and checks the invariants after every step. docs/architecture/simulation.md tells how it is made and
+// how it grows:
 //
 //	I1  a placement begins where the last one of its partition ended
 //	I2  a copy of a batch is placed once, and only of an object that is stored; a decided commit is
 //	    answered as the first time until that is acknowledged
 //	I3  what is acknowledged is stored in the bucket and in the log
-//	I4  replaying the log, or a part of it onto a snapshot, rebuilds the state byte for byte
+//	I4  replaying the log, or a part of it onto a snapshot, rebuilds the state byte for byte; state
+//	    time never goes back, nor on faster than time, and nothing expires while it is not trusted
 //	I5  an idempotent producer's batches are placed once, in order, without a gap
+//	I6  who has not the role, or no session any more, places nothing
 //	I7  an agent reads an object no longer after it was told of it than a location's life and a read
 //	    last; where deletion waits for that, it finds none missing
 //	I8  what a sweep by the rules deletes is never placed, and in the end there is nothing that it

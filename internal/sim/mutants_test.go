@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 )
@@ -43,5 +45,26 @@ func TestMutantsThatRotAreNamed(t *testing.T) {
 	want := "package p; import \"" + mutantPackage + "\"\n\nfunc f(a bool) bool { return a && (a || mutant.Is(\"m\")) }\n"
 	if err != nil || got != want {
 		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+}
+
+// TestDocsListTheMutants: every row of the page on the simulation is of a mutant that there is.
+func TestDocsListTheMutants(t *testing.T) {
+	page, err := os.ReadFile("../../docs/architecture/simulation.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string]bool{}
+	for _, m := range Mutants() {
+		rows[fmt.Sprintf("| %s | %s | `%s` |", m.Name, m.Breaks, m.File)] = true
+	}
+	_, table, found := strings.Cut(string(page), "| mutant | breaks | in |\n| --- | --- | --- |\n")
+	if !found {
+		t.Fatal("there is no table of mutants")
+	}
+	for _, row := range strings.Split(table, "\n") {
+		if strings.HasPrefix(row, "|") && !rows[row] {
+			t.Errorf("no mutant is as this row says: go run ./internal/sim/simulate -list prints them\n%s", row)
+		}
 	}
 }

@@ -15,7 +15,10 @@ package main
 import (
 	"flag"
 	"fmt"
+	"io"
 	"os"
+
+	"github.com/isthmusdata/isthmus/internal/sim"
 )
 
 // options is what the command line says.
@@ -30,6 +33,7 @@ type options struct {
 	play     bool // this is the program with the mutants in it
 	progress bool
 	coverage bool
+	list     bool   // the mutants, as a table for docs
 	digest   string // a file to write the digest of the seeds to, and nothing else
 	same     string // the digest that the first seeds must have
 }
@@ -45,15 +49,19 @@ func main() {
 	flag.IntVar(&o.workers, "workers", 0, "seeds played at once; 0: one a processor")
 	flag.BoolVar(&o.progress, "progress", true, "tell every so often how far it is")
 	flag.BoolVar(&o.coverage, "coverage", true, "say what of the protocol the seeds reach")
+	flag.BoolVar(&o.list, "list", false, "print the mutants as a table, and play nothing")
 	flag.StringVar(&o.digest, "digest", "", "used by simulate itself: play the seeds and write their digest to this file")
 	flag.StringVar(&o.same, "same", "", "used by simulate itself: the digest of the first seeds without mutants")
 	flag.BoolVar(&o.play, "play", false, "used by simulate itself: play, for the mutants are built in")
 	flag.Parse()
 
 	ok, err := true, error(nil)
-	if o.play {
+	switch {
+	case o.list:
+		list(os.Stdout)
+	case o.play:
 		ok, err = player{options: o, out: os.Stdout}.run()
-	} else {
+	default:
 		ok, err = build(o, os.Args[1:])
 	}
 	switch {
@@ -62,5 +70,13 @@ func main() {
 		os.Exit(2)
 	case !ok:
 		os.Exit(1)
+	}
+}
+
+// list prints the mutants as docs/architecture/simulation.md has them.
+func list(out io.Writer) {
+	fmt.Fprintln(out, "| mutant | breaks | in |\n| --- | --- | --- |")
+	for _, m := range sim.Mutants() {
+		fmt.Fprintf(out, "| %s | %s | `%s` |\n", m.Name, m.Breaks, m.File)
 	}
 }
