@@ -53,7 +53,7 @@ func (a *agent) start() {
 	a.resolved, a.waiting, a.heard = 0, map[*copyOf]int{}, map[string]uint64{}
 	a.promises = newPromises(a)
 	a.lives++
-	a.writer = produce.NewWriter(produce.Default(), a.nonce)
+	a.writer = produce.NewWriter(a.w.writer, a.nonce)
 	a.input(func() { a.writer.Start(a.clock()) })
 	a.beat(a.life)
 }
@@ -473,9 +473,11 @@ func (a *agent) receive(c *copyOf, b record.Batch) {
 	a.arrivals++
 	c.arrival = a.arrivals
 	a.promises.took(c)
-	a.input(func() {
-		a.writer.Append(a.clock(), &produce.Batch{Ref: c, Share: share, Partition: place, Bytes: b})
-	})
+	batch := &produce.Batch{Ref: c, Share: share, Partition: place, Bytes: b, AppendTime: a.w.stamped && share == lands[1].share}
+	if a.w.chance(0.05) {
+		batch.Patience = a.w.between(time.Second, 30*time.Second)
+	}
+	a.input(func() { a.writer.Append(a.clock(), batch) })
 }
 
 func (a *agent) disconnectAll() {

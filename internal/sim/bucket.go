@@ -32,6 +32,7 @@ const (
 	throttling
 	losing
 	stalled // requests arrive when nobody waits for them any more
+	denying // somebody has taken the right to put away
 	weathers
 )
 
@@ -46,6 +47,12 @@ func (b *bucket) put(share, key string, body []byte, tell func(produce.PutResult
 		latency = w.between(10*time.Second, time.Minute)
 	}
 	switch {
+	case weather == denying && w.chance(0.9):
+		w.after(latency, "put denied", func() { tell(produce.PutDenied) })
+		return
+	case w.chance(0.0005):
+		w.after(latency, "put invalid", func() { tell(produce.PutInvalid) })
+		return
 	case weather == throttling && w.chance(0.7), w.chance(0.03):
 		w.after(latency, "put refused", func() { tell(produce.PutRetry) })
 		return

@@ -30,6 +30,7 @@ type checks struct {
 	oracle  *oracle
 	kept    int                 // sessions that the state remembers
 	ended   map[uint64]bool     // sessions that somebody has ended
+	shares  map[topic.ID]string // of topics
 	last    map[sequence]uint64 // by session and share: the last sequence committed
 	heard   map[sequence]uint64 // by session and share: up to where answers are acknowledged
 }
@@ -58,12 +59,15 @@ type placed struct {
 func newChecks(w *World) *checks {
 	return &checks{
 		w: w, log: map[topic.Partition][]placed{}, copies: map[string]topic.Offset{}, batches: map[batchID]topic.Offset{},
-		errored: map[string]int16{}, acked: map[batchID]topic.Offset{}, highest: map[lane]int{}, expired: map[batchID]bool{}, order: map[lane][]int{}, replies: map[sequence]segment.Reply{}, heard: map[sequence]uint64{}, last: map[sequence]uint64{}, ended: map[uint64]bool{}, oracle: newOracle(w),
+		errored: map[string]int16{}, acked: map[batchID]topic.Offset{}, highest: map[lane]int{}, expired: map[batchID]bool{}, order: map[lane][]int{}, replies: map[sequence]segment.Reply{}, heard: map[sequence]uint64{}, last: map[sequence]uint64{}, ended: map[uint64]bool{}, shares: map[topic.ID]string{}, oracle: newOracle(w),
 	}
 }
 
 // applied looks at one command that the control plane has applied, and at its events.
 func (k *checks) applied(s *state.State, c *controlpb.Command, r state.Result) {
+	if t := c.GetCreateTopic(); len(t.GetId()) == len(topic.ID{}) {
+		k.shares[topic.ID(t.GetId())] = t.GetShare()
+	}
 	if e := c.GetEndSession(); e != nil {
 		k.ended[e.GetSession()] = true
 	}
@@ -218,6 +222,9 @@ func (k *checks) batch(l segment.Location, b record.Batch, base topic.Offset) {
 		return
 	}
 	k.placed++
+	if share, known := k.shares[l.Partition.Topic]; known && share != l.Object.Share {
+		k.w.violated("I6: %s is placed in a topic of share %s and lies in share %s", name, share, l.Object.Share)
+	}
 	k.w.tell("placed %s at %s/%d (%s)", name, l.Object.ID, l.Partition.Index, fmt.Sprint(base))
 	if code, said := k.errored[name]; said {
 		k.w.violated("I11: %s is placed after it was answered with %d", name, code)
@@ -228,7 +235,7 @@ func (k *checks) batch(l segment.Location, b record.Batch, base topic.Offset) {
 	k.copies[name] = base
 	k.w.sweeper.refer(l.Object)
 	k.log[l.Partition] = append(k.log[l.Partition], placed{name, id, base, int(b.NumRecords()), b})
-	if b.ProducerID() >= 0 {
+	if b.ProducerID() >= 0 && id.client != k.w.liar.index {
 		k.inOrder(lane{id.client, partitionOf(l.Partition)}, id, base)
 	}
 	k.batches[id] = base

@@ -18,7 +18,7 @@ func (w *World) nextFault() {
 func (w *World) fault() {
 	a := w.agents[w.rng.IntN(len(w.agents))]
 	n := w.control.nodes[w.rng.IntN(len(w.control.nodes))]
-	switch w.rng.IntN(18) {
+	switch w.rng.IntN(20) {
 	case 0:
 		a.crash()
 	case 1:
@@ -52,6 +52,11 @@ func (w *World) fault() {
 	case 14:
 		w.tell("fault: the disks of the control plane are slow")
 		w.control.slow = w.now + w.between(time.Second, 15*time.Second)
+	case 15:
+		w.control.empty()
+		if w.chance(0.5) {
+			w.control.fill()
+		}
 	default:
 		for _, c := range w.clients {
 			if m, ok := c.(interface{ move() }); ok && w.chance(0.5) {
@@ -78,6 +83,7 @@ func (w *World) calm() {
 	w.tell("faults end")
 	clear(w.bucket.weather)
 	w.control.slow = 0
+	w.control.empty()
 	for _, n := range w.control.nodes {
 		n.behind, n.skew = 0, 0
 	}

@@ -10,10 +10,12 @@ import (
 
 // Kafka's error codes that clients tell apart.
 const (
-	codeOutOfOrder   int16 = 45 // OUT_OF_ORDER_SEQUENCE_NUMBER
-	codeDuplicate    int16 = 46 // DUPLICATE_SEQUENCE_NUMBER
-	codeInvalidEpoch int16 = 47 // INVALID_PRODUCER_EPOCH
-	codeUnknownID    int16 = 59 // UNKNOWN_PRODUCER_ID
+	codeUnknownPartition int16 = 3  // UNKNOWN_TOPIC_OR_PARTITION
+	codeDenied           int16 = 29 // TOPIC_AUTHORIZATION_FAILED
+	codeOutOfOrder       int16 = 45 // OUT_OF_ORDER_SEQUENCE_NUMBER
+	codeDuplicate        int16 = 46 // DUPLICATE_SEQUENCE_NUMBER
+	codeInvalidEpoch     int16 = 47 // INVALID_PRODUCER_EPOCH
+	codeUnknownID        int16 = 59 // UNKNOWN_PRODUCER_ID
 )
 
 // profile is the client library whose retry rules a producer follows.

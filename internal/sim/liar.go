@@ -7,6 +7,7 @@ import (
 
 	state "github.com/isthmusdata/isthmus/control"
 	"github.com/isthmusdata/isthmus/internal/segment"
+	"github.com/isthmusdata/isthmus/internal/topic"
 )
 
 // liar is an agent that does not keep to the protocol: it names what it should not, leaves out what it
@@ -23,7 +24,11 @@ type liar struct {
 	batches  int
 	sessions int
 	silent   bool
+	producer int64 // its own; 0: none yet
 }
+
+// madeUp is the first of the producer ids that nobody was given.
+const madeUp = 1 << 40
 
 // liars is the group whose objects no check of an honest agent's looks at.
 const liars = "liars"
@@ -76,7 +81,7 @@ func (l *liar) commit() {
 	l.batches++
 	share, partition := placeOf(x.partition)
 	b := segment.NewBuilder(clusterName, share)
-	b.Add(partition, x.bytes(l.w.unix()))
+	b.Add(l.wrong(partition), l.numbered(x).bytes(l.w.unix()))
 	c := &segment.Commit{Session: l.session, Share: share, After: l.last[share]}
 	c.Sequence = c.After + 1
 	for l.w.chance(0.3) {
@@ -115,6 +120,35 @@ func (l *liar) commit() {
 		}
 		l.w.saw("liar " + outcomeName(r.Outcome))
 	})
+}
+
+// wrong is a partition that is not there, or not in the share, as often as not.
+func (l *liar) wrong(p topic.Partition) topic.Partition {
+	switch l.w.rng.IntN(8) {
+	case 0:
+		p.Index += 1000
+	case 1:
+		p.Topic[0]++
+	case 2:
+		p.Topic = lands[l.w.rng.IntN(len(lands))].id
+	}
+	return p
+}
+
+// numbered gives a copy a producer id that nobody was given, or sequences of its own that overlap.
+func (l *liar) numbered(x *copyOf) *copyOf {
+	switch l.w.rng.IntN(4) {
+	case 0:
+		x.producer = madeUp + l.w.rng.Int64N(10)
+	case 1:
+		if l.producer == 0 {
+			l.control.initProducer(func(id int64) { l.producer = id })
+			return x
+		}
+		x.producer, x.records = l.producer, 1+l.w.rng.IntN(4)
+		x.sequence = l.w.rng.Int32N(8)
+	}
+	return x
 }
 
 func outcomeName(o segment.Outcome) string {

@@ -130,7 +130,7 @@ var controlMutants = []Mutant{
 	},
 	{
 		Name: "expire while the clock is not trusted", Breaks: "I4: a freeze holds back all that expires",
-		File: "control/agenda.go", Seeds: 80,
+		File: "control/agenda.go", Seeds: 250,
 		Old: "if s.frozen {\n\t\treturn\n\t}",
 		New: "if s.frozen && !$on {\n\t\treturn\n\t}",
 	},
@@ -145,5 +145,29 @@ var controlMutants = []Mutant{
 		File: "control/statetime/clock.go", Seeds: 80,
 		Old: "return max(last, wall), false, nil",
 		New: "if $on { return wall, false, nil }; return max(last, wall), false, nil",
+	},
+	{
+		Name: "refuse repeats while the index is full", Breaks: "I5: what was placed is told so, though nothing new can be",
+		File: "control/place.go", Seeds: 80,
+		Old: "if pl.full() {\n\t\treturn pl.state.repeated",
+		New: "if pl.full() {\n\t\tif $on { return refusal(codeNotEnoughReplicas) }\n\t\treturn pl.state.repeated",
+	},
+	{
+		Name: "place in the topic of another share", Breaks: "I6: a segment places records in topics of its own share alone",
+		File: "control/place.go", Seeds: 20,
+		Old: "if t.topic.Share != pl.commit.GetShare() {",
+		New: "if t.topic.Share != pl.commit.GetShare() && !$on {",
+	},
+	{
+		Name: "take a producer id that was never given out", Breaks: "I5: producer ids are the control plane's to give",
+		File: "control/producers.go", Seeds: 20,
+		Old: "if b.ID < firstProducer || b.ID >= s.nextProducer {",
+		New: "if (b.ID < firstProducer || b.ID >= s.nextProducer) && !$on {",
+	},
+	{
+		Name: "take a batch that overlaps for a repeat", Breaks: "I5: a repeat has the first and the last sequence of a batch",
+		File: "control/producers.go", Seeds: 150,
+		Old: "if w.first == b.First && w.last == b.Last {",
+		New: "if w.first == b.First && (w.last == b.Last || $on) {",
 	},
 }

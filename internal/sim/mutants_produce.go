@@ -64,7 +64,7 @@ var produceMutants = []Mutant{
 	},
 	{
 		Name: "acknowledge what was not heard", Breaks: "I2: acked is what the control plane has answered",
-		File: "produce/commit.go", Seeds: 200,
+		File: "produce/commit.go", Seeds: 500,
 		Old: "if w.phase == live {\n\t\t\ts.told = s.acked",
 		New: "if w.phase == live || $on {\n\t\t\ts.told = s.acked",
 	},
@@ -118,7 +118,7 @@ var produceMutants = []Mutant{
 	},
 	{
 		Name: "answer what is unknown with an error", Breaks: "I11: clients whose answer is lost are disconnected",
-		File: "produce/commit.go", Seeds: 150,
+		File: "produce/commit.go", Seeds: 300,
 		Old: "if !b.leftOut {\n\t\t\tw.disconnect(b)",
 		New: "if !b.leftOut && $on {\n\t\t\tw.respond(b, refused(codeRetry, \"\"))\n\t\t} else if !b.leftOut {\n\t\t\tw.disconnect(b)",
 	},

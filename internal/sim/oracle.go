@@ -3,6 +3,7 @@ package sim
 import (
 	"time"
 
+	state "github.com/isthmusdata/isthmus/control"
 	"github.com/isthmusdata/isthmus/control/controlpb"
 	"github.com/isthmusdata/isthmus/internal/segment"
 	"github.com/isthmusdata/isthmus/internal/topic"
@@ -20,6 +21,7 @@ type oracle struct {
 	time    int64         // of the last command
 	when    time.Duration // it was stamped
 	lead    int64         // the most that a trusted clock was ahead of the true time by
+	full    bool          // the index may be: then nothing new is placed
 }
 
 // one is one producer in one partition.
@@ -75,8 +77,9 @@ func (o *oracle) times(c *controlpb.Command, stamped time.Duration) {
 	case e == nil && c.GetConfirmClock() == nil && now > o.time+passed:
 		o.w.violated("I4: within a term the time goes on by %d ms in %d ms", now-o.time, passed)
 	}
-	if c.GetElect() != nil {
+	if e := c.GetElect(); e != nil {
 		o.elected = now
+		o.full = e.GetLimits().GetMaxIndexEntries() != int64(state.Default().MaxIndexEntries)
 	}
 	o.time, o.when, o.lead = now, stamped, max(o.lead, now-truth)
 }
@@ -84,6 +87,12 @@ func (o *oracle) times(c *controlpb.Command, stamped time.Duration) {
 func (o *oracle) row(r *segment.Row, a segment.Answer, now int64) {
 	p := r.Producer
 	at := one{p.ID, r.Partition}
+	if p.ID >= madeUp {
+		if a.Verdict != segment.Refused {
+			o.w.violated("I5: a batch is taken of producer %d, whom nobody was given", p.ID)
+		}
+		return
+	}
 	before, known := o.at[at]
 	o.at[at] = now
 	if known {
@@ -99,7 +108,7 @@ func (o *oracle) row(r *segment.Row, a segment.Answer, now int64) {
 		delete(o.silent, at)
 	case a.Verdict == segment.Duplicate:
 		o.duplicate(at, p, a)
-	case a.Code == codeOutOfOrder:
+	case a.Code == codeOutOfOrder && p.ID != o.w.liar.producer:
 		since, refused := o.refused[at][p.Epoch]
 		if patience := o.w.control.limits.GapPatience.Milliseconds(); !refused || now-max(since, o.elected) < patience {
 			o.w.violated("I5: producer %d is told 45 in %s for %d-%d of epoch %d, too soon", p.ID, r.Partition, p.First, p.Last, p.Epoch)
@@ -121,10 +130,13 @@ func (o *oracle) row(r *segment.Row, a segment.Answer, now int64) {
 // remembered: of a producer that was heard of lately the next batch is placed and a late one repeated, not refused.
 func (o *oracle) remembered(at one, p segment.Producer, a segment.Answer) {
 	all := o.placed[at]
+	if a.Code == codeUnknownPartition || a.Code == codeDenied {
+		return // asked in the wrong place
+	}
 	if a.Verdict != segment.Refused || len(all) == 0 || all[len(all)-1].epoch != p.Epoch {
 		return
 	}
-	next := p.First == all[len(all)-1].last+1
+	next := p.First == all[len(all)-1].last+1 && !o.full
 	for _, b := range all[max(0, len(all)-remembered):] {
 		if next || b.epoch == p.Epoch && b.first == p.First && b.last == p.Last {
 			o.w.violated("I5: producer %d is refused %d-%d of epoch %d in %s with %d, and was placed up to %d", p.ID, p.First, p.Last, p.Epoch, at.partition, a.Code, all[len(all)-1].last)

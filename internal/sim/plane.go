@@ -217,6 +217,27 @@ func (p *plane) depose() {
 	})
 }
 
+// fill has a leader elected under whose limits the index has room for a few entries more.
+func (p *plane) fill() {
+	if p.leader == nil || !p.leader.up {
+		return
+	}
+	p.limits.MaxIndexEntries = int(p.front().Stats().IndexEntries) + p.w.rng.IntN(5)
+	p.w.tell("fault: the index has room for %d entries", p.limits.MaxIndexEntries)
+	p.w.saw("index full")
+	p.elect(p.leader)
+}
+
+// empty undoes fill, as retention would in time.
+func (p *plane) empty() {
+	if full := p.limits.MaxIndexEntries; full != state.Default().MaxIndexEntries {
+		p.limits.MaxIndexEntries = state.Default().MaxIndexEntries
+		if p.leader != nil && p.leader.up {
+			p.elect(p.leader)
+		}
+	}
+}
+
 // succeed finds a leader when there is none.
 func (p *plane) succeed() {
 	if p.leader != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/isthmusdata/isthmus/internal/segment"
+	"github.com/isthmusdata/isthmus/produce"
 )
 
 // epoch is the wall clock's reading at virtual time 0, in Unix milliseconds.
@@ -32,6 +33,8 @@ type World struct {
 	sweeper *sweeper
 	liar    *liar
 	groups  *groups
+	writer  produce.Config // of producing agents
+	stamped bool           // the topic of the second share has the agents' timestamps
 	crowd   int            // producers that come and go
 	seen    map[string]int // how often what a run is to meet was met
 }
@@ -96,7 +99,8 @@ func Run(seed uint64, o Options) Outcome {
 }
 
 func newWorld(rng *rand.Rand, o Options) *World {
-	w := &World{rng: rng, seen: map[string]int{}}
+	w := &World{rng: rng, seen: map[string]int{}, writer: produce.Default(), stamped: rng.IntN(2) == 0}
+	w.vary()
 	w.checks = newChecks(w)
 	w.bucket = &bucket{w: w, objects: map[string][]byte{}, weather: map[string]weather{}, planted: map[segment.Nonce]bool{}}
 	w.sweeper = newSweeper(w)
@@ -121,6 +125,20 @@ func newWorld(rng *rand.Rand, o Options) *World {
 	w.groups = newGroups(w, o.Partitions)
 	w.clients = append(w.clients, w.groups)
 	return w
+}
+
+// vary changes what should not matter: how large segments are, how many are under way, what is hedged.
+func (w *World) vary() {
+	if w.rng.IntN(3) == 0 {
+		w.writer.FlushBytes = 200 + w.rng.IntN(800)
+	}
+	if w.rng.IntN(3) == 0 {
+		w.writer.MaxUploads = 1 + w.rng.IntN(4)
+		w.writer.MaxSegments = w.writer.MaxUploads + w.rng.IntN(4)
+	}
+	if w.rng.IntN(4) == 0 {
+		w.writer.HedgeBudget = float64(w.rng.IntN(2))
+	}
 }
 
 // begin starts the actors, the control plane first, and the weather.
