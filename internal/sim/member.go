@@ -385,7 +385,7 @@ func (c *member) told(code int16) {
 	switch code {
 	case codeRebalancing:
 		if c.commitFirst && c.phase == consuming && !c.committing && len(c.owned) > 0 {
-			c.commit(3, func() { c.joinAgain("the group rebalances", false) })
+			c.commit(commitTries, func() { c.joinAgain("the group rebalances", false) })
 			return
 		}
 		c.joinAgain("the group rebalances", false)
@@ -412,11 +412,14 @@ func (c *member) work(life int) {
 			for _, p := range c.owned {
 				c.position[p] += 1 + c.w.rng.Int64N(5)
 			}
-			c.commit(3, func() {})
+			c.commit(commitTries, func() {})
 		}
 		c.work(life)
 	})
 }
+
+// commitTries is how often a commit is sent whose answer is not known.
+const commitTries = 3
 
 // commit sends the positions, a few times if need be. then is called when it is over, in the same round.
 func (c *member) commit(tries int, then func()) {
@@ -458,6 +461,9 @@ func (c *member) send(who coordinator.Identity, offsets []*controlpb.GroupOffset
 			return
 		}
 		for i, m := range marks {
+			if s.code != 0 && tries < commitTries {
+				break // an earlier try may still be under way to the log: nothing is final
+			}
 			code := s.code
 			if code == 0 {
 				code = s.codes[i]
