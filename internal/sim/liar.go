@@ -17,7 +17,6 @@ type liar struct {
 	w        *World
 	index    int
 	control  *node
-	group    string
 	roles    []string
 	session  uint64
 	last     map[string]uint64 // by share: the sequence that it was last told of

@@ -91,24 +91,24 @@ var (
 
 // subjects matches the lines that tell of what a violation names.
 func subjects(violation string) *regexp.Regexp {
-	any := []string{`\A\z`}
+	patterns := []string{`\A\z`}
 	for _, m := range copyNamed.FindAllStringSubmatch(violation, -1) {
-		any = append(any, fmt.Sprintf(`\bc%s/b%s\b`, m[1], m[2]))
+		patterns = append(patterns, fmt.Sprintf(`\bc%s/b%s\b`, m[1], m[2]))
 	}
 	for _, m := range batchNamed.FindAllStringSubmatch(violation, -1) {
-		any = append(any, fmt.Sprintf(`\bc%s/b%s\b`, m[2], m[1]))
+		patterns = append(patterns, fmt.Sprintf(`\bc%s/b%s\b`, m[2], m[1]))
 	}
 	for _, m := range clientDies.FindAllStringSubmatch(violation, -1) {
-		any = append(any, fmt.Sprintf(`\bc%s/b%s\b|client %s .*bumps`, m[1], m[2], m[1]))
+		patterns = append(patterns, fmt.Sprintf(`\bc%s/b%s\b|client %s .*bumps`, m[1], m[2], m[1]))
 	}
 	for _, m := range sessionNamed.FindAllStringSubmatch(violation, -1) {
-		any = append(any, fmt.Sprintf(`session %s\b`, m[1]))
+		patterns = append(patterns, fmt.Sprintf(`session %s\b`, m[1]))
 	}
 	for _, m := range segmentNamed.FindAllStringSubmatch(violation, -1) {
-		any = append(any, regexp.QuoteMeta(m[0])+`\b`, fmt.Sprintf(`session %s\b`, m[1]))
+		patterns = append(patterns, regexp.QuoteMeta(m[0])+`\b`, fmt.Sprintf(`session %s\b`, m[1]))
 	}
 	for _, m := range groupNamed.FindAllString(violation, -1) {
-		any = append(any, regexp.QuoteMeta(m)+`\b`)
+		patterns = append(patterns, regexp.QuoteMeta(m)+`\b`)
 	}
-	return regexp.MustCompile(strings.Join(any, "|"))
+	return regexp.MustCompile(strings.Join(patterns, "|"))
 }
