@@ -230,6 +230,7 @@ func TestHangingUpIsNoFault(t *testing.T) {
 					}
 					synctest.Wait()
 					time.Sleep(time.Minute) // in the bubble: past every timeout
+					synctest.Wait()
 					if got := log.String(); strings.Contains(got, "client_id=somebody") == hangsUp {
 						t.Errorf("the log says: %s", got)
 					}
