@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Mutant is a fault of the protocol, one line long, that the simulation must catch: what survives
@@ -31,4 +32,14 @@ func FindMutant(name string) (Mutant, error) {
 		return all[i], nil
 	}
 	return Mutant{}, fmt.Errorf("no mutant is called %q: see internal/sim/mutants_*.go", name)
+}
+
+// MutantTable is the mutants as docs/architecture/simulation.md has them.
+func MutantTable() string {
+	var b strings.Builder
+	b.WriteString("| mutant | breaks | in |\n| --- | --- | --- |\n")
+	for _, m := range Mutants() {
+		fmt.Fprintf(&b, "| %s | %s | `%s` |\n", m.Name, m.Breaks, m.File)
+	}
+	return b.String()
 }

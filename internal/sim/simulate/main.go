@@ -15,7 +15,6 @@ package main
 import (
 	"flag"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/isthmusdata/isthmus/internal/sim"
@@ -58,7 +57,7 @@ func main() {
 	ok, err := true, error(nil)
 	switch {
 	case o.list:
-		list(os.Stdout)
+		fmt.Fprint(os.Stdout, sim.MutantTable())
 	case o.play:
 		ok, err = player{options: o, out: os.Stdout}.run()
 	default:
@@ -70,13 +69,5 @@ func main() {
 		os.Exit(2)
 	case !ok:
 		os.Exit(1)
-	}
-}
-
-// list prints the mutants as docs/architecture/simulation.md has them.
-func list(out io.Writer) {
-	fmt.Fprintln(out, "| mutant | breaks | in |\n| --- | --- | --- |")
-	for _, m := range sim.Mutants() {
-		fmt.Fprintf(out, "| %s | %s | `%s` |\n", m.Name, m.Breaks, m.File)
 	}
 }
