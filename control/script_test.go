@@ -47,7 +47,7 @@ import (
 // written and read back, and both must write the same bytes (I4); every partition is checked for
 // density (I1). At the end of a script a replay of its commands must end in the same bytes.
 func TestScripts(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+	datadriven.Walk(t, "testdata/state", func(t *testing.T, path string) {
 		w := newScript(testLimits())
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			out := w.run(t, d)
