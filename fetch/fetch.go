@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/isthmusdata/isthmus/internal/sched"
 	"github.com/isthmusdata/isthmus/internal/topic"
 	"github.com/isthmusdata/isthmus/internal/wire"
 )
@@ -102,8 +103,18 @@ func (f *fetch) look(ctx context.Context) {
 			waited = true
 			f.h.metrics.waits.Inc()
 		}
-		if f.h.wait(ctx, until, woken, f.draining, f.h.ctx.Done()) == 0 {
+		again := until
+		if s.away {
+			again = min(until, f.h.now()+f.h.cfg.AskBackoff)
+		}
+		switch f.h.wait(ctx, again, woken, f.draining, f.h.ctx.Done()) {
+		case 0:
 			continue
+		case sched.Late:
+			if again < until {
+				f.leave(s.waiter)
+				continue
+			}
 		}
 		f.leave(s.waiter)
 		f.lookOnce(nil)
@@ -117,6 +128,7 @@ type sight struct {
 	bytes   int64
 	open    bool  // a question is open
 	blank   bool  // and one of them is about a partition of which nothing is known
+	away    bool  // a question has failed and is to be asked again: no news may ever come of it
 	errors  bool  // there are errors to be held back
 	urgent  bool  // there is an error that the client waits for
 	refused []int // partitions whose topic is gone, by a confirmed read
@@ -158,6 +170,8 @@ func (f *fetch) lookOnce(wake func()) sight {
 		case asking:
 			s.open = true
 			s.blank = s.blank || !v.known
+		case away:
+			s.away = true
 		case refused:
 			if v.code == codeOutOfRange {
 				s.urgent = true

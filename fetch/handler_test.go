@@ -262,6 +262,24 @@ func TestControlPlaneAway(t *testing.T) {
 	})
 }
 
+// TestAFailedQuestionIsAskedAgain: a reader of history whose question failed is not left to wait for news of
+// the end, which may never come.
+func TestAFailedQuestionIsAskedAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newWorld(t, "events")
+		h := w.handler()
+		w.produce(frame{w.partition("events", 0), []record.Batch{batchOf(1, 5, 10)}})
+		serve(t, h, w.request(12, 100, 1, 1<<20, ask{"events", 0, 5, 1 << 20})) // so that the end is known, and no more
+		w.set(func() { w.away = true })
+		time.AfterFunc(2*time.Second, func() { w.set(func() { w.away = false }) })
+		start := time.Now()
+		p := only(t, serve(t, h, w.request(12, 60_000, 1, 1<<20, ask{"events", 0, 0, 1 << 20})))
+		if took := time.Since(start); len(p.RecordBatches) == 0 || took > 5*time.Second {
+			t.Errorf("code %d, %d bytes after %s", p.ErrorCode, len(p.RecordBatches), took)
+		}
+	})
+}
+
 // TestGoneIsPlannedAgain: compaction moved the records while an agent still held the old place (I7).
 func TestGoneIsPlannedAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
