@@ -18,10 +18,11 @@ type sweeper struct {
 	dead     map[string]bool              // keys ever queued for deletion
 	suspects map[string]bool              // what was garbage when it was listed last
 	loose    map[string]segment.Object    // what is stored and was not placed when it was listed last
+	keys     map[segment.Object]string    // of what waits for deletion, which is looked at in every sweep
 }
 
 func newSweeper(w *World) *sweeper {
-	return &sweeper{w: w, placed: map[string]bool{}, last: map[string]map[uint64]uint64{}, suspects: map[string]bool{}, dead: map[string]bool{}, loose: map[string]segment.Object{}}
+	return &sweeper{w: w, placed: map[string]bool{}, last: map[string]map[uint64]uint64{}, suspects: map[string]bool{}, dead: map[string]bool{}, loose: map[string]segment.Object{}, keys: map[segment.Object]string{}}
 }
 
 // refer notes that an object holds records, or has held them.
@@ -100,7 +101,11 @@ func (s *sweeper) waiting() map[string]int {
 	out := map[string]int{}
 	now := s.w.control.front().Time()
 	s.w.control.front().EachDeadObject(func(d state.DeadObject) bool {
-		key := segment.Key(clusterName, d.Object)
+		key, known := s.keys[d.Object]
+		if !known {
+			key = segment.Key(clusterName, d.Object)
+			s.keys[d.Object] = key
+		}
 		out[key], s.dead[key] = unripe, true
 		if now-d.Since >= s.w.reading.patience.Milliseconds() {
 			out[key] = ripe
