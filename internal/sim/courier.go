@@ -15,6 +15,7 @@ type errand struct {
 	until  time.Duration // the agent's patience with a control plane that does not answer
 	parks  bool          // it may wait long for its group; patience is for what comes after that
 	number int           // of the attempt
+	asked  int           // attempts that a node has taken
 	over   bool
 	waits  *parked
 }
@@ -69,6 +70,7 @@ func (e *errand) attempt() {
 		case n.leads != term || e.w.groups.at(n).desk == nil:
 			e.heard(mine, said{again: true})
 		default:
+			e.asked++
 			e.waits = e.ask(e.w.groups.at(n), func(s said) { e.heard(mine, s) })
 		}
 	})
@@ -123,5 +125,6 @@ func (e *errand) again(wait time.Duration) {
 
 func (e *errand) end(s said) {
 	e.over = true
+	s.twice = e.asked > 1
 	e.done(s)
 }

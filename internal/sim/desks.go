@@ -92,6 +92,7 @@ func (c *counter) arm() {
 // said is an answer to a request of a group's member.
 type said struct {
 	again  bool // this node does not serve groups: ask again
+	twice  bool // it was asked before, and what came of that is not known
 	code   int16
 	join   *coordinator.JoinReply
 	sync   *coordinator.SyncReply

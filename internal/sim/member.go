@@ -461,8 +461,8 @@ func (c *member) send(who coordinator.Identity, offsets []*controlpb.GroupOffset
 			return
 		}
 		for i, m := range marks {
-			if s.code != 0 && tries < commitTries {
-				break // an earlier try may still be under way to the log: nothing is final
+			if s.code != 0 && (s.twice || tries < commitTries) {
+				break // an earlier try, of the member or of its agent, may be under way to the log: nothing is final
 			}
 			code := s.code
 			if code == 0 {
