@@ -72,6 +72,7 @@ type member struct {
 	owned      []int32
 	position   map[int32]int64
 	frozen     time.Duration // it does nothing until then, and does not know
+	latest     func()        // sends the last commit of this generation again
 	committing bool
 	errand     *errand // JoinGroup or SyncGroup that it waits for
 	sequence   int
@@ -291,6 +292,7 @@ func (c *member) sync(j *coordinator.JoinReply) {
 				c.owned = append(c.owned, int32(p))
 			}
 			c.w.tell("%s owns %v in generation %d as %s", c, c.owned, c.generation, c.id)
+			c.repeatLate()
 			c.resume()
 		default:
 			c.refused(code, "SyncGroup", code == codeIllegalGeneration && !c.keepsID)
@@ -436,6 +438,12 @@ func (c *member) commit(tries int, then func()) {
 			Group: c.group, TopicId: place.Topic[:], Partition: place.Index, Offset: c.position[p], LeaderEpoch: -1, Metadata: m.String(),
 		})
 	}
+	c.latest = func() {
+		c.call("commits late", false, func(k *counter, answer func(said)) *parked {
+			k.commit(who, offsets, answer)
+			return nil
+		}, func(said) {})
+	}
 	c.send(who, offsets, marks, tries, func(code int16) {
 		c.committing = false
 		if code != 0 && code != codeRebalancing {
@@ -472,6 +480,15 @@ func (c *member) send(who coordinator.Identity, offsets []*controlpb.GroupOffset
 		}
 		done(s.code)
 	})
+}
+
+// repeatLate lets the last commit of the generation before arrive once more, as from a connection that was
+// slow to break.
+func (c *member) repeatLate() {
+	if c.latest != nil && c.w.chance(0.3) {
+		c.latest()
+	}
+	c.latest = nil
 }
 
 // quit leaves the group as a client library does that is closed.
