@@ -36,6 +36,10 @@ func (p player) run() (ok bool, err error) {
 	p.say("playing seeds %d to %d", p.first, p.first+uint64(p.seeds)-1)
 	played := sim.Play(p.series(p.first, p.seeds))
 	p.report(played)
+	unmet := sim.Unmet(played.Seen, p.seeds)
+	for _, what := range unmet {
+		p.say("no seed has met: %s", what)
+	}
 	if p.same != "" && played.Early != p.same {
 		return false, errNoSame
 	}
@@ -44,7 +48,7 @@ func (p player) run() (ok bool, err error) {
 		caught, all = p.table()
 	}
 	p.say("sim: %d seeds, %d violations; mutants: %d of %d caught", p.seeds, played.Violations, caught, all)
-	return played.Violations == 0 && caught == all, nil
+	return played.Violations == 0 && caught == all && len(unmet) == 0, nil
 }
 
 func (p player) say(format string, args ...any) { fmt.Fprintf(p.out, format+"\n", args...) }
@@ -146,6 +150,10 @@ func (p player) one() (ok bool, err error) {
 	s.FirstOnly = true
 	played := p.broken(m, s)
 	p.report(played)
+	unmet := sim.Unmet(played.Seen, p.seeds)
+	for _, what := range unmet {
+		p.say("no seed has met: %s", what)
+	}
 	p.say("sim: mutant %q: %d violations in %d seeds", m.Name, played.Violations, played.Seeds)
 	return played.Violations == 0, nil
 }
