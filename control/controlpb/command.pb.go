@@ -102,6 +102,10 @@ type Command struct {
 	//	*Command_CreateShare
 	//	*Command_ConfirmClock
 	//	*Command_DeleteOffsets
+	//	*Command_ChangeWalls
+	//	*Command_ConsumeToken
+	//	*Command_RotateKeys
+	//	*Command_Audit
 	Op            isCommand_Op `protobuf_oneof:"op"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -295,6 +299,42 @@ func (x *Command) GetDeleteOffsets() *DeleteOffsetsCommand {
 	return nil
 }
 
+func (x *Command) GetChangeWalls() *ChangeWallsCommand {
+	if x != nil {
+		if x, ok := x.Op.(*Command_ChangeWalls); ok {
+			return x.ChangeWalls
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetConsumeToken() *ConsumeTokenCommand {
+	if x != nil {
+		if x, ok := x.Op.(*Command_ConsumeToken); ok {
+			return x.ConsumeToken
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetRotateKeys() *RotateKeysCommand {
+	if x != nil {
+		if x, ok := x.Op.(*Command_RotateKeys); ok {
+			return x.RotateKeys
+		}
+	}
+	return nil
+}
+
+func (x *Command) GetAudit() *AuditCommand {
+	if x != nil {
+		if x, ok := x.Op.(*Command_Audit); ok {
+			return x.Audit
+		}
+	}
+	return nil
+}
+
 type isCommand_Op interface {
 	isCommand_Op()
 }
@@ -363,6 +403,22 @@ type Command_DeleteOffsets struct {
 	DeleteOffsets *DeleteOffsetsCommand `protobuf:"bytes,17,opt,name=delete_offsets,json=deleteOffsets,proto3,oneof"`
 }
 
+type Command_ChangeWalls struct {
+	ChangeWalls *ChangeWallsCommand `protobuf:"bytes,18,opt,name=change_walls,json=changeWalls,proto3,oneof"`
+}
+
+type Command_ConsumeToken struct {
+	ConsumeToken *ConsumeTokenCommand `protobuf:"bytes,19,opt,name=consume_token,json=consumeToken,proto3,oneof"`
+}
+
+type Command_RotateKeys struct {
+	RotateKeys *RotateKeysCommand `protobuf:"bytes,20,opt,name=rotate_keys,json=rotateKeys,proto3,oneof"`
+}
+
+type Command_Audit struct {
+	Audit *AuditCommand `protobuf:"bytes,21,opt,name=audit,proto3,oneof"`
+}
+
 func (*Command_Commit) isCommand_Op() {}
 
 func (*Command_Login) isCommand_Op() {}
@@ -395,10 +451,20 @@ func (*Command_ConfirmClock) isCommand_Op() {}
 
 func (*Command_DeleteOffsets) isCommand_Op() {}
 
+func (*Command_ChangeWalls) isCommand_Op() {}
+
+func (*Command_ConsumeToken) isCommand_Op() {}
+
+func (*Command_RotateKeys) isCommand_Op() {}
+
+func (*Command_Audit) isCommand_Op() {}
+
 type LoginCommand struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Request       *LoginRequest          `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
 	GossipKey     []byte                 `protobuf:"bytes,2,opt,name=gossip_key,json=gossipKey,proto3" json:"gossip_key,omitempty"` // drawn by the leader; used if the group has none yet
+	Identity      string                 `protobuf:"bytes,3,opt,name=identity,proto3" json:"identity,omitempty"`                    // as proven; empty: admitted from loopback while there are no bindings
+	Binding       string                 `protobuf:"bytes,4,opt,name=binding,proto3" json:"binding,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -447,6 +513,20 @@ func (x *LoginCommand) GetGossipKey() []byte {
 	return nil
 }
 
+func (x *LoginCommand) GetIdentity() string {
+	if x != nil {
+		return x.Identity
+	}
+	return ""
+}
+
+func (x *LoginCommand) GetBinding() string {
+	if x != nil {
+		return x.Binding
+	}
+	return ""
+}
+
 type CreateTopicCommand struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -454,6 +534,7 @@ type CreateTopicCommand struct {
 	Partitions    int32                  `protobuf:"varint,3,opt,name=partitions,proto3" json:"partitions,omitempty"`
 	Share         string                 `protobuf:"bytes,4,opt,name=share,proto3" json:"share,omitempty"`
 	Config        map[string]string      `protobuf:"bytes,5,rep,name=config,proto3" json:"config,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // checked before; what is applied is what is stored
+	Group         string                 `protobuf:"bytes,6,opt,name=group,proto3" json:"group,omitempty"`                                                                             // of agents, through which it was asked for; counts against its quota
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -521,6 +602,13 @@ func (x *CreateTopicCommand) GetConfig() map[string]string {
 		return x.Config
 	}
 	return nil
+}
+
+func (x *CreateTopicCommand) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
 }
 
 type DeleteTopicCommand struct {
@@ -676,6 +764,7 @@ type InitProducerCommand struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ProducerId    int64                  `protobuf:"varint,1,opt,name=producer_id,json=producerId,proto3" json:"producer_id,omitempty"` // -1: a new one
 	Epoch         int32                  `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`                             // with producer_id: the epoch to bump
+	Group         string                 `protobuf:"bytes,3,opt,name=group,proto3" json:"group,omitempty"`                              // of agents, through which it was asked for; the id is its own from then on
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -722,6 +811,13 @@ func (x *InitProducerCommand) GetEpoch() int32 {
 		return x.Epoch
 	}
 	return 0
+}
+
+func (x *InitProducerCommand) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
 }
 
 type CommitOffsetsCommand struct {
@@ -1620,6 +1716,226 @@ func (*ConfirmClockCommand) Descriptor() ([]byte, []int) {
 	return file_control_controlpb_command_proto_rawDescGZIP(), []int{19}
 }
 
+// ChangeWallsCommand is one change of the walls, by whom.
+type ChangeWallsCommand struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Change        *WallChange            `protobuf:"bytes,1,opt,name=change,proto3" json:"change,omitempty"`
+	Identity      string                 `protobuf:"bytes,2,opt,name=identity,proto3" json:"identity,omitempty"`
+	GossipKey     []byte                 `protobuf:"bytes,3,opt,name=gossip_key,json=gossipKey,proto3" json:"gossip_key,omitempty"` // drawn by the leader; used if the change rotates a group's keys
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeWallsCommand) Reset() {
+	*x = ChangeWallsCommand{}
+	mi := &file_control_controlpb_command_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeWallsCommand) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeWallsCommand) ProtoMessage() {}
+
+func (x *ChangeWallsCommand) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_command_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeWallsCommand.ProtoReflect.Descriptor instead.
+func (*ChangeWallsCommand) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_command_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ChangeWallsCommand) GetChange() *WallChange {
+	if x != nil {
+		return x.Change
+	}
+	return nil
+}
+
+func (x *ChangeWallsCommand) GetIdentity() string {
+	if x != nil {
+		return x.Identity
+	}
+	return ""
+}
+
+func (x *ChangeWallsCommand) GetGossipKey() []byte {
+	if x != nil {
+		return x.GossipKey
+	}
+	return nil
+}
+
+// ConsumeTokenCommand lets an agent in by a join token, which is dead from then on.
+type ConsumeTokenCommand struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Hash          []byte                 `protobuf:"bytes,1,opt,name=hash,proto3" json:"hash,omitempty"`
+	Agent         string                 `protobuf:"bytes,2,opt,name=agent,proto3" json:"agent,omitempty"`
+	Uri           string                 `protobuf:"bytes,3,opt,name=uri,proto3" json:"uri,omitempty"` // of the certificate that it gets; the match of its binding
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsumeTokenCommand) Reset() {
+	*x = ConsumeTokenCommand{}
+	mi := &file_control_controlpb_command_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsumeTokenCommand) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsumeTokenCommand) ProtoMessage() {}
+
+func (x *ConsumeTokenCommand) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_command_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsumeTokenCommand.ProtoReflect.Descriptor instead.
+func (*ConsumeTokenCommand) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_command_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ConsumeTokenCommand) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *ConsumeTokenCommand) GetAgent() string {
+	if x != nil {
+		return x.Agent
+	}
+	return ""
+}
+
+func (x *ConsumeTokenCommand) GetUri() string {
+	if x != nil {
+		return x.Uri
+	}
+	return ""
+}
+
+// RotateKeysCommand takes the next step of a rotation: use the new key, or forget the old one.
+type RotateKeysCommand struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"` // the one it follows; another: nothing is done
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateKeysCommand) Reset() {
+	*x = RotateKeysCommand{}
+	mi := &file_control_controlpb_command_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateKeysCommand) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateKeysCommand) ProtoMessage() {}
+
+func (x *RotateKeysCommand) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_command_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateKeysCommand.ProtoReflect.Descriptor instead.
+func (*RotateKeysCommand) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_command_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *RotateKeysCommand) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *RotateKeysCommand) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+// AuditCommand adds to the audit: what the leader has counted since the last one.
+type AuditCommand struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Events        []*AuditEvent          `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"` // numbers are given when it is applied
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditCommand) Reset() {
+	*x = AuditCommand{}
+	mi := &file_control_controlpb_command_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditCommand) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditCommand) ProtoMessage() {}
+
+func (x *AuditCommand) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_command_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditCommand.ProtoReflect.Descriptor instead.
+func (*AuditCommand) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_command_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *AuditCommand) GetEvents() []*AuditEvent {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
 var File_control_controlpb_command_proto protoreflect.FileDescriptor
 
 const file_control_controlpb_command_proto_rawDesc = "" +
@@ -1627,7 +1943,7 @@ const file_control_controlpb_command_proto_rawDesc = "" +
 	"\x1fcontrol/controlpb/command.proto\x12\x12isthmus.control.v1\x1a\x1fcontrol/controlpb/control.proto\"T\n" +
 	"\x05Entry\x127\n" +
 	"\bcommands\x18\x01 \x03(\v2\x1b.isthmus.control.v1.CommandR\bcommands\x12\x12\n" +
-	"\x04term\x18\x02 \x01(\x04R\x04term\"\xcf\t\n" +
+	"\x04term\x18\x02 \x01(\x04R\x04term\"\xf0\v\n" +
 	"\aCommand\x12\x12\n" +
 	"\x04time\x18\x01 \x01(\x03R\x04time\x12;\n" +
 	"\x06commit\x18\x02 \x01(\v2!.isthmus.control.v1.CommitRequestH\x00R\x06commit\x128\n" +
@@ -1648,12 +1964,19 @@ const file_control_controlpb_command_proto_rawDesc = "" +
 	"\x04tick\x18\x0e \x01(\v2\x1f.isthmus.control.v1.TickCommandH\x00R\x04tick\x12K\n" +
 	"\fcreate_share\x18\x0f \x01(\v2&.isthmus.control.v1.CreateShareCommandH\x00R\vcreateShare\x12N\n" +
 	"\rconfirm_clock\x18\x10 \x01(\v2'.isthmus.control.v1.ConfirmClockCommandH\x00R\fconfirmClock\x12Q\n" +
-	"\x0edelete_offsets\x18\x11 \x01(\v2(.isthmus.control.v1.DeleteOffsetsCommandH\x00R\rdeleteOffsetsB\x04\n" +
-	"\x02op\"i\n" +
+	"\x0edelete_offsets\x18\x11 \x01(\v2(.isthmus.control.v1.DeleteOffsetsCommandH\x00R\rdeleteOffsets\x12K\n" +
+	"\fchange_walls\x18\x12 \x01(\v2&.isthmus.control.v1.ChangeWallsCommandH\x00R\vchangeWalls\x12N\n" +
+	"\rconsume_token\x18\x13 \x01(\v2'.isthmus.control.v1.ConsumeTokenCommandH\x00R\fconsumeToken\x12H\n" +
+	"\vrotate_keys\x18\x14 \x01(\v2%.isthmus.control.v1.RotateKeysCommandH\x00R\n" +
+	"rotateKeys\x128\n" +
+	"\x05audit\x18\x15 \x01(\v2 .isthmus.control.v1.AuditCommandH\x00R\x05auditB\x04\n" +
+	"\x02op\"\x9f\x01\n" +
 	"\fLoginCommand\x12:\n" +
 	"\arequest\x18\x01 \x01(\v2 .isthmus.control.v1.LoginRequestR\arequest\x12\x1d\n" +
 	"\n" +
-	"gossip_key\x18\x02 \x01(\fR\tgossipKey\"\xf5\x01\n" +
+	"gossip_key\x18\x02 \x01(\fR\tgossipKey\x12\x1a\n" +
+	"\bidentity\x18\x03 \x01(\tR\bidentity\x12\x18\n" +
+	"\abinding\x18\x04 \x01(\tR\abinding\"\x8b\x02\n" +
 	"\x12CreateTopicCommand\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12\x1e\n" +
@@ -1661,7 +1984,8 @@ const file_control_controlpb_command_proto_rawDesc = "" +
 	"partitions\x18\x03 \x01(\x05R\n" +
 	"partitions\x12\x14\n" +
 	"\x05share\x18\x04 \x01(\tR\x05share\x12J\n" +
-	"\x06config\x18\x05 \x03(\v22.isthmus.control.v1.CreateTopicCommand.ConfigEntryR\x06config\x1a9\n" +
+	"\x06config\x18\x05 \x03(\v22.isthmus.control.v1.CreateTopicCommand.ConfigEntryR\x06config\x12\x14\n" +
+	"\x05group\x18\x06 \x01(\tR\x05group\x1a9\n" +
 	"\vConfigEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"$\n" +
@@ -1677,11 +2001,12 @@ const file_control_controlpb_command_proto_rawDesc = "" +
 	"\x06config\x18\x02 \x03(\v27.isthmus.control.v1.AlterTopicConfigCommand.ConfigEntryR\x06config\x1a9\n" +
 	"\vConfigEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"L\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"b\n" +
 	"\x13InitProducerCommand\x12\x1f\n" +
 	"\vproducer_id\x18\x01 \x01(\x03R\n" +
 	"producerId\x12\x14\n" +
-	"\x05epoch\x18\x02 \x01(\x05R\x05epoch\"Q\n" +
+	"\x05epoch\x18\x02 \x01(\x05R\x05epoch\x12\x14\n" +
+	"\x05group\x18\x03 \x01(\tR\x05group\"Q\n" +
 	"\x14CommitOffsetsCommand\x129\n" +
 	"\aoffsets\x18\x01 \x03(\v2\x1f.isthmus.control.v1.GroupOffsetR\aoffsets\"\xb3\x01\n" +
 	"\vGroupOffset\x12\x14\n" +
@@ -1763,7 +2088,21 @@ const file_control_controlpb_command_proto_rawDesc = "" +
 	"\vTickCommand\"E\n" +
 	"\x12CreateShareCommand\x12/\n" +
 	"\x05share\x18\x01 \x01(\v2\x19.isthmus.control.v1.ShareR\x05share\"\x15\n" +
-	"\x13ConfirmClockCommandB2Z0github.com/isthmusdata/isthmus/control/controlpbb\x06proto3"
+	"\x13ConfirmClockCommand\"\x87\x01\n" +
+	"\x12ChangeWallsCommand\x126\n" +
+	"\x06change\x18\x01 \x01(\v2\x1e.isthmus.control.v1.WallChangeR\x06change\x12\x1a\n" +
+	"\bidentity\x18\x02 \x01(\tR\bidentity\x12\x1d\n" +
+	"\n" +
+	"gossip_key\x18\x03 \x01(\fR\tgossipKey\"Q\n" +
+	"\x13ConsumeTokenCommand\x12\x12\n" +
+	"\x04hash\x18\x01 \x01(\fR\x04hash\x12\x14\n" +
+	"\x05agent\x18\x02 \x01(\tR\x05agent\x12\x10\n" +
+	"\x03uri\x18\x03 \x01(\tR\x03uri\"?\n" +
+	"\x11RotateKeysCommand\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"F\n" +
+	"\fAuditCommand\x126\n" +
+	"\x06events\x18\x01 \x03(\v2\x1e.isthmus.control.v1.AuditEventR\x06eventsB2Z0github.com/isthmusdata/isthmus/control/controlpbb\x06proto3"
 
 var (
 	file_control_controlpb_command_proto_rawDescOnce sync.Once
@@ -1777,7 +2116,7 @@ func file_control_controlpb_command_proto_rawDescGZIP() []byte {
 	return file_control_controlpb_command_proto_rawDescData
 }
 
-var file_control_controlpb_command_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_control_controlpb_command_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_control_controlpb_command_proto_goTypes = []any{
 	(*Entry)(nil),                   // 0: isthmus.control.v1.Entry
 	(*Command)(nil),                 // 1: isthmus.control.v1.Command
@@ -1799,19 +2138,25 @@ var file_control_controlpb_command_proto_goTypes = []any{
 	(*TickCommand)(nil),             // 17: isthmus.control.v1.TickCommand
 	(*CreateShareCommand)(nil),      // 18: isthmus.control.v1.CreateShareCommand
 	(*ConfirmClockCommand)(nil),     // 19: isthmus.control.v1.ConfirmClockCommand
-	nil,                             // 20: isthmus.control.v1.CreateTopicCommand.ConfigEntry
-	nil,                             // 21: isthmus.control.v1.AlterTopicConfigCommand.ConfigEntry
-	(*CommitRequest)(nil),           // 22: isthmus.control.v1.CommitRequest
-	(*EndSessionRequest)(nil),       // 23: isthmus.control.v1.EndSessionRequest
-	(*LoginRequest)(nil),            // 24: isthmus.control.v1.LoginRequest
-	(*Partition)(nil),               // 25: isthmus.control.v1.Partition
-	(*Share)(nil),                   // 26: isthmus.control.v1.Share
+	(*ChangeWallsCommand)(nil),      // 20: isthmus.control.v1.ChangeWallsCommand
+	(*ConsumeTokenCommand)(nil),     // 21: isthmus.control.v1.ConsumeTokenCommand
+	(*RotateKeysCommand)(nil),       // 22: isthmus.control.v1.RotateKeysCommand
+	(*AuditCommand)(nil),            // 23: isthmus.control.v1.AuditCommand
+	nil,                             // 24: isthmus.control.v1.CreateTopicCommand.ConfigEntry
+	nil,                             // 25: isthmus.control.v1.AlterTopicConfigCommand.ConfigEntry
+	(*CommitRequest)(nil),           // 26: isthmus.control.v1.CommitRequest
+	(*EndSessionRequest)(nil),       // 27: isthmus.control.v1.EndSessionRequest
+	(*LoginRequest)(nil),            // 28: isthmus.control.v1.LoginRequest
+	(*Partition)(nil),               // 29: isthmus.control.v1.Partition
+	(*Share)(nil),                   // 30: isthmus.control.v1.Share
+	(*WallChange)(nil),              // 31: isthmus.control.v1.WallChange
+	(*AuditEvent)(nil),              // 32: isthmus.control.v1.AuditEvent
 }
 var file_control_controlpb_command_proto_depIdxs = []int32{
 	1,  // 0: isthmus.control.v1.Entry.commands:type_name -> isthmus.control.v1.Command
-	22, // 1: isthmus.control.v1.Command.commit:type_name -> isthmus.control.v1.CommitRequest
+	26, // 1: isthmus.control.v1.Command.commit:type_name -> isthmus.control.v1.CommitRequest
 	2,  // 2: isthmus.control.v1.Command.login:type_name -> isthmus.control.v1.LoginCommand
-	23, // 3: isthmus.control.v1.Command.end_session:type_name -> isthmus.control.v1.EndSessionRequest
+	27, // 3: isthmus.control.v1.Command.end_session:type_name -> isthmus.control.v1.EndSessionRequest
 	3,  // 4: isthmus.control.v1.Command.create_topic:type_name -> isthmus.control.v1.CreateTopicCommand
 	4,  // 5: isthmus.control.v1.Command.delete_topic:type_name -> isthmus.control.v1.DeleteTopicCommand
 	5,  // 6: isthmus.control.v1.Command.create_partitions:type_name -> isthmus.control.v1.CreatePartitionsCommand
@@ -1825,20 +2170,26 @@ var file_control_controlpb_command_proto_depIdxs = []int32{
 	18, // 14: isthmus.control.v1.Command.create_share:type_name -> isthmus.control.v1.CreateShareCommand
 	19, // 15: isthmus.control.v1.Command.confirm_clock:type_name -> isthmus.control.v1.ConfirmClockCommand
 	10, // 16: isthmus.control.v1.Command.delete_offsets:type_name -> isthmus.control.v1.DeleteOffsetsCommand
-	24, // 17: isthmus.control.v1.LoginCommand.request:type_name -> isthmus.control.v1.LoginRequest
-	20, // 18: isthmus.control.v1.CreateTopicCommand.config:type_name -> isthmus.control.v1.CreateTopicCommand.ConfigEntry
-	21, // 19: isthmus.control.v1.AlterTopicConfigCommand.config:type_name -> isthmus.control.v1.AlterTopicConfigCommand.ConfigEntry
-	9,  // 20: isthmus.control.v1.CommitOffsetsCommand.offsets:type_name -> isthmus.control.v1.GroupOffset
-	25, // 21: isthmus.control.v1.DeleteOffsetsCommand.partitions:type_name -> isthmus.control.v1.Partition
-	12, // 22: isthmus.control.v1.SyncGroupCommand.members:type_name -> isthmus.control.v1.GroupMember
-	13, // 23: isthmus.control.v1.GroupMember.protocols:type_name -> isthmus.control.v1.GroupProtocol
-	16, // 24: isthmus.control.v1.ElectCommand.limits:type_name -> isthmus.control.v1.StateLimits
-	26, // 25: isthmus.control.v1.CreateShareCommand.share:type_name -> isthmus.control.v1.Share
-	26, // [26:26] is the sub-list for method output_type
-	26, // [26:26] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	20, // 17: isthmus.control.v1.Command.change_walls:type_name -> isthmus.control.v1.ChangeWallsCommand
+	21, // 18: isthmus.control.v1.Command.consume_token:type_name -> isthmus.control.v1.ConsumeTokenCommand
+	22, // 19: isthmus.control.v1.Command.rotate_keys:type_name -> isthmus.control.v1.RotateKeysCommand
+	23, // 20: isthmus.control.v1.Command.audit:type_name -> isthmus.control.v1.AuditCommand
+	28, // 21: isthmus.control.v1.LoginCommand.request:type_name -> isthmus.control.v1.LoginRequest
+	24, // 22: isthmus.control.v1.CreateTopicCommand.config:type_name -> isthmus.control.v1.CreateTopicCommand.ConfigEntry
+	25, // 23: isthmus.control.v1.AlterTopicConfigCommand.config:type_name -> isthmus.control.v1.AlterTopicConfigCommand.ConfigEntry
+	9,  // 24: isthmus.control.v1.CommitOffsetsCommand.offsets:type_name -> isthmus.control.v1.GroupOffset
+	29, // 25: isthmus.control.v1.DeleteOffsetsCommand.partitions:type_name -> isthmus.control.v1.Partition
+	12, // 26: isthmus.control.v1.SyncGroupCommand.members:type_name -> isthmus.control.v1.GroupMember
+	13, // 27: isthmus.control.v1.GroupMember.protocols:type_name -> isthmus.control.v1.GroupProtocol
+	16, // 28: isthmus.control.v1.ElectCommand.limits:type_name -> isthmus.control.v1.StateLimits
+	30, // 29: isthmus.control.v1.CreateShareCommand.share:type_name -> isthmus.control.v1.Share
+	31, // 30: isthmus.control.v1.ChangeWallsCommand.change:type_name -> isthmus.control.v1.WallChange
+	32, // 31: isthmus.control.v1.AuditCommand.events:type_name -> isthmus.control.v1.AuditEvent
+	32, // [32:32] is the sub-list for method output_type
+	32, // [32:32] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_control_controlpb_command_proto_init() }
@@ -1864,6 +2215,10 @@ func file_control_controlpb_command_proto_init() {
 		(*Command_CreateShare)(nil),
 		(*Command_ConfirmClock)(nil),
 		(*Command_DeleteOffsets)(nil),
+		(*Command_ChangeWalls)(nil),
+		(*Command_ConsumeToken)(nil),
+		(*Command_RotateKeys)(nil),
+		(*Command_Audit)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1871,7 +2226,7 @@ func file_control_controlpb_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_controlpb_command_proto_rawDesc), len(file_control_controlpb_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1450,9 +1450,12 @@ type LoginResponse struct {
 	NodeId        int32                  `protobuf:"varint,5,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`         // the same for every session of this agent
 	LeaseMs       int64                  `protobuf:"varint,6,opt,name=lease_ms,json=leaseMs,proto3" json:"lease_ms,omitempty"`
 	HeartbeatMs   int64                  `protobuf:"varint,7,opt,name=heartbeat_ms,json=heartbeatMs,proto3" json:"heartbeat_ms,omitempty"`
-	GossipKey     []byte                 `protobuf:"bytes,8,opt,name=gossip_key,json=gossipKey,proto3" json:"gossip_key,omitempty"` // 32 bytes, of the own group alone
+	GossipKey     []byte                 `protobuf:"bytes,8,opt,name=gossip_key,json=gossipKey,proto3" json:"gossip_key,omitempty"` // 32 bytes, of the own group alone: the primary of keys
 	Seeds         []string               `protobuf:"bytes,9,rep,name=seeds,proto3" json:"seeds,omitempty"`                          // gossip addresses of the own group's live agents
-	Shares        []*Share               `protobuf:"bytes,10,rep,name=shares,proto3" json:"shares,omitempty"`
+	Shares        []*Share               `protobuf:"bytes,10,rep,name=shares,proto3" json:"shares,omitempty"`                       // those that the group was granted; roles of the own group alone
+	Keys          *GossipKeys            `protobuf:"bytes,11,opt,name=keys,proto3" json:"keys,omitempty"`
+	Quota         *Quota                 `protobuf:"bytes,12,opt,name=quota,proto3" json:"quota,omitempty"`    // of the own group; absent: none
+	Agents        int32                  `protobuf:"varint,13,opt,name=agents,proto3" json:"agents,omitempty"` // that share the quota: those of the group that live
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1557,17 +1560,105 @@ func (x *LoginResponse) GetShares() []*Share {
 	return nil
 }
 
+func (x *LoginResponse) GetKeys() *GossipKeys {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *LoginResponse) GetQuota() *Quota {
+	if x != nil {
+		return x.Quota
+	}
+	return nil
+}
+
+func (x *LoginResponse) GetAgents() int32 {
+	if x != nil {
+		return x.Agents
+	}
+	return 0
+}
+
+// GossipKeys are the keys of a group's gossip. A new key is first known by all, then used, and only
+// then is the old one forgotten.
+type GossipKeys struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Epoch            uint64                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`                                               // rises with every change; heartbeats say which one is in use
+	Keys             [][]byte               `protobuf:"bytes,2,rep,name=keys,proto3" json:"keys,omitempty"`                                                  // 32 bytes each; the first encrypts, all decrypt
+	LeastCertificate uint64                 `protobuf:"varint,3,opt,name=least_certificate,json=leastCertificate,proto3" json:"least_certificate,omitempty"` // peers refuse certificates of an epoch below it
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *GossipKeys) Reset() {
+	*x = GossipKeys{}
+	mi := &file_control_controlpb_control_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GossipKeys) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GossipKeys) ProtoMessage() {}
+
+func (x *GossipKeys) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_control_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GossipKeys.ProtoReflect.Descriptor instead.
+func (*GossipKeys) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *GossipKeys) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *GossipKeys) GetKeys() [][]byte {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *GossipKeys) GetLeastCertificate() uint64 {
+	if x != nil {
+		return x.LeastCertificate
+	}
+	return 0
+}
+
+// Share is a named set of topics, and where and as whom its objects are reached.
 type Share struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Bucket        string                 `protobuf:"bytes,2,opt,name=bucket,proto3" json:"bucket,omitempty"` // URL
+	Bucket        string                 `protobuf:"bytes,2,opt,name=bucket,proto3" json:"bucket,omitempty"`               // URL
+	Region        string                 `protobuf:"bytes,3,opt,name=region,proto3" json:"region,omitempty"`               // of the bucket; empty: as the URL says
+	KmsKey        string                 `protobuf:"bytes,4,opt,name=kms_key,json=kmsKey,proto3" json:"kms_key,omitempty"` // ARN; empty: the bucket's default
+	Account       string                 `protobuf:"bytes,5,opt,name=account,proto3" json:"account,omitempty"`             // that must own the bucket, 12 digits; empty: not checked
+	Roles         []*ShareRole           `protobuf:"bytes,6,rep,name=roles,proto3" json:"roles,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Share) Reset() {
 	*x = Share{}
-	mi := &file_control_controlpb_control_proto_msgTypes[21]
+	mi := &file_control_controlpb_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1579,7 +1670,7 @@ func (x *Share) String() string {
 func (*Share) ProtoMessage() {}
 
 func (x *Share) ProtoReflect() protoreflect.Message {
-	mi := &file_control_controlpb_control_proto_msgTypes[21]
+	mi := &file_control_controlpb_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1592,7 +1683,7 @@ func (x *Share) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Share.ProtoReflect.Descriptor instead.
 func (*Share) Descriptor() ([]byte, []int) {
-	return file_control_controlpb_control_proto_rawDescGZIP(), []int{21}
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Share) GetName() string {
@@ -1609,16 +1700,1798 @@ func (x *Share) GetBucket() string {
 	return ""
 }
 
+func (x *Share) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *Share) GetKmsKey() string {
+	if x != nil {
+		return x.KmsKey
+	}
+	return ""
+}
+
+func (x *Share) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *Share) GetRoles() []*ShareRole {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+// ShareRole is the IAM role by which agents of a group, in one role of theirs, reach a share.
+type ShareRole struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	Role          string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`                      // produce, fetch or jobs
+	RoleArn       string                 `protobuf:"bytes,3,opt,name=role_arn,json=roleArn,proto3" json:"role_arn,omitempty"` // empty: the agent's own credentials
+	ExternalId    string                 `protobuf:"bytes,4,opt,name=external_id,json=externalId,proto3" json:"external_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShareRole) Reset() {
+	*x = ShareRole{}
+	mi := &file_control_controlpb_control_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShareRole) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShareRole) ProtoMessage() {}
+
+func (x *ShareRole) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_control_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShareRole.ProtoReflect.Descriptor instead.
+func (*ShareRole) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ShareRole) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *ShareRole) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *ShareRole) GetRoleArn() string {
+	if x != nil {
+		return x.RoleArn
+	}
+	return ""
+}
+
+func (x *ShareRole) GetExternalId() string {
+	if x != nil {
+		return x.ExternalId
+	}
+	return ""
+}
+
+// AgentGroup is what is known of a group of agents beside its bindings.
+type AgentGroup struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Roles         []string               `protobuf:"bytes,2,rep,name=roles,proto3" json:"roles,omitempty"` // that its agents may have; none: any
+	Zones         []string               `protobuf:"bytes,3,rep,name=zones,proto3" json:"zones,omitempty"`
+	Note          string                 `protobuf:"bytes,4,opt,name=note,proto3" json:"note,omitempty"` // on its network, for people
+	Quota         *Quota                 `protobuf:"bytes,5,opt,name=quota,proto3" json:"quota,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AgentGroup) Reset() {
+	*x = AgentGroup{}
+	mi := &file_control_controlpb_control_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AgentGroup) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AgentGroup) ProtoMessage() {}
+
+func (x *AgentGroup) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_control_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AgentGroup.ProtoReflect.Descriptor instead.
+func (*AgentGroup) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *AgentGroup) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AgentGroup) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *AgentGroup) GetZones() []string {
+	if x != nil {
+		return x.Zones
+	}
+	return nil
+}
+
+func (x *AgentGroup) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+func (x *AgentGroup) GetQuota() *Quota {
+	if x != nil {
+		return x.Quota
+	}
+	return nil
+}
+
+// Quota bounds a group; 0 is no bound.
+type Quota struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	BytesIn       int64                  `protobuf:"varint,1,opt,name=bytes_in,json=bytesIn,proto3" json:"bytes_in,omitempty"`    // a second, from producers
+	BytesOut      int64                  `protobuf:"varint,2,opt,name=bytes_out,json=bytesOut,proto3" json:"bytes_out,omitempty"` // a second, to consumers
+	Requests      int64                  `protobuf:"varint,3,opt,name=requests,proto3" json:"requests,omitempty"`                 // a second
+	Connections   int64                  `protobuf:"varint,4,opt,name=connections,proto3" json:"connections,omitempty"`
+	ProducerIds   int64                  `protobuf:"varint,5,opt,name=producer_ids,json=producerIds,proto3" json:"producer_ids,omitempty"`
+	Partitions    int64                  `protobuf:"varint,6,opt,name=partitions,proto3" json:"partitions,omitempty"` // of topics that the group created
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Quota) Reset() {
+	*x = Quota{}
+	mi := &file_control_controlpb_control_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Quota) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Quota) ProtoMessage() {}
+
+func (x *Quota) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_control_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Quota.ProtoReflect.Descriptor instead.
+func (*Quota) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Quota) GetBytesIn() int64 {
+	if x != nil {
+		return x.BytesIn
+	}
+	return 0
+}
+
+func (x *Quota) GetBytesOut() int64 {
+	if x != nil {
+		return x.BytesOut
+	}
+	return 0
+}
+
+func (x *Quota) GetRequests() int64 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
+}
+
+func (x *Quota) GetConnections() int64 {
+	if x != nil {
+		return x.Connections
+	}
+	return 0
+}
+
+func (x *Quota) GetProducerIds() int64 {
+	if x != nil {
+		return x.ProducerIds
+	}
+	return 0
+}
+
+func (x *Quota) GetPartitions() int64 {
+	if x != nil {
+		return x.Partitions
+	}
+	return 0
+}
+
+// Grant lets a group produce to or fetch from a share, or topics of it.
+type Grant struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Group         string                 `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
+	Share         string                 `protobuf:"bytes,3,opt,name=share,proto3" json:"share,omitempty"`
+	Access        string                 `protobuf:"bytes,4,opt,name=access,proto3" json:"access,omitempty"` // produce or fetch
+	Topic         string                 `protobuf:"bytes,5,opt,name=topic,proto3" json:"topic,omitempty"`   // this topic alone; with prefix: those whose names begin so; empty: all of the share
+	Prefix        bool                   `protobuf:"varint,6,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	Create        bool                   `protobuf:"varint,7,opt,name=create,proto3" json:"create,omitempty"` // metadata requests may create topics that it covers
+	Until         int64                  `protobuf:"varint,8,opt,name=until,proto3" json:"until,omitempty"`   // Unix milliseconds; 0: for good
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Grant) Reset() {
+	*x = Grant{}
+	mi := &file_control_controlpb_control_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Grant) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Grant) ProtoMessage() {}
+
+func (x *Grant) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_control_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Grant.ProtoReflect.Descriptor instead.
+func (*Grant) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Grant) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Grant) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *Grant) GetShare() string {
+	if x != nil {
+		return x.Share
+	}
+	return ""
+}
+
+func (x *Grant) GetAccess() string {
+	if x != nil {
+		return x.Access
+	}
+	return ""
+}
+
+func (x *Grant) GetTopic() string {
+	if x != nil {
+		return x.Topic
+	}
+	return ""
+}
+
+func (x *Grant) GetPrefix() bool {
+	if x != nil {
+		return x.Prefix
+	}
+	return false
+}
+
+func (x *Grant) GetCreate() bool {
+	if x != nil {
+		return x.Create
+	}
+	return false
+}
+
+func (x *Grant) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
+// Binding says what a proven identity is.
+type Binding struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Match         *Match                 `protobuf:"bytes,2,opt,name=match,proto3" json:"match,omitempty"`
+	Group         string                 `protobuf:"bytes,3,opt,name=group,proto3" json:"group,omitempty"` // empty only with admin
+	Roles         []string               `protobuf:"bytes,4,rep,name=roles,proto3" json:"roles,omitempty"`
+	Shares        []string               `protobuf:"bytes,5,rep,name=shares,proto3" json:"shares,omitempty"`                           // at most these of the group's; none: all that the group is granted
+	IdPrefixes    []string               `protobuf:"bytes,6,rep,name=id_prefixes,json=idPrefixes,proto3" json:"id_prefixes,omitempty"` // of consumer groups, transactional ids; "*" is every one
+	Admin         bool                   `protobuf:"varint,7,opt,name=admin,proto3" json:"admin,omitempty"`
+	MaxAgents     int32                  `protobuf:"varint,8,opt,name=max_agents,json=maxAgents,proto3" json:"max_agents,omitempty"` // 0: no bound
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Binding) Reset() {
+	*x = Binding{}
+	mi := &file_control_controlpb_control_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Binding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Binding) ProtoMessage() {}
+
+func (x *Binding) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_control_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Binding.ProtoReflect.Descriptor instead.
+func (*Binding) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Binding) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Binding) GetMatch() *Match {
+	if x != nil {
+		return x.Match
+	}
+	return nil
+}
+
+func (x *Binding) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *Binding) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *Binding) GetShares() []string {
+	if x != nil {
+		return x.Shares
+	}
+	return nil
+}
+
+func (x *Binding) GetIdPrefixes() []string {
+	if x != nil {
+		return x.IdPrefixes
+	}
+	return nil
+}
+
+func (x *Binding) GetAdmin() bool {
+	if x != nil {
+		return x.Admin
+	}
+	return false
+}
+
+func (x *Binding) GetMaxAgents() int32 {
+	if x != nil {
+		return x.MaxAgents
+	}
+	return 0
+}
+
+// Match names identities. A trailing * in arn, subject or uri matches any rest; nothing else is a pattern.
+type Match struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Method        string                 `protobuf:"bytes,1,opt,name=method,proto3" json:"method,omitempty"`                     // aws-sigv4, aws-oidc or mtls
+	Arn           string                 `protobuf:"bytes,2,opt,name=arn,proto3" json:"arn,omitempty"`                           // aws-sigv4: arn:aws:iam::ACCOUNT:role/NAME or :user/NAME
+	UniqueId      string                 `protobuf:"bytes,3,opt,name=unique_id,json=uniqueId,proto3" json:"unique_id,omitempty"` // aws-sigv4: AROA…; empty: any that has the name
+	Issuer        string                 `protobuf:"bytes,4,opt,name=issuer,proto3" json:"issuer,omitempty"`                     // aws-oidc
+	Subject       string                 `protobuf:"bytes,5,opt,name=subject,proto3" json:"subject,omitempty"`                   // aws-oidc
+	Uri           string                 `protobuf:"bytes,6,opt,name=uri,proto3" json:"uri,omitempty"`                           // mtls: spiffe://…
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Match) Reset() {
+	*x = Match{}
+	mi := &file_control_controlpb_control_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Match) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Match) ProtoMessage() {}
+
+func (x *Match) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_control_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Match.ProtoReflect.Descriptor instead.
+func (*Match) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *Match) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *Match) GetArn() string {
+	if x != nil {
+		return x.Arn
+	}
+	return ""
+}
+
+func (x *Match) GetUniqueId() string {
+	if x != nil {
+		return x.UniqueId
+	}
+	return ""
+}
+
+func (x *Match) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *Match) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *Match) GetUri() string {
+	if x != nil {
+		return x.Uri
+	}
+	return ""
+}
+
+// WallChange is one change of the walls.
+type WallChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Change:
+	//
+	//	*WallChange_PutShare
+	//	*WallChange_PutGroup
+	//	*WallChange_PutGrant
+	//	*WallChange_PutBinding
+	//	*WallChange_RemoveGroup
+	//	*WallChange_RemoveGrant
+	//	*WallChange_RemoveBinding
+	//	*WallChange_RevokeGroup
+	//	*WallChange_PutJoinToken
+	//	*WallChange_RotateGroup
+	//	*WallChange_RemoveShare
+	//	*WallChange_RevokeRole
+	Change        isWallChange_Change `protobuf_oneof:"change"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WallChange) Reset() {
+	*x = WallChange{}
+	mi := &file_control_controlpb_control_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WallChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WallChange) ProtoMessage() {}
+
+func (x *WallChange) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_control_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WallChange.ProtoReflect.Descriptor instead.
+func (*WallChange) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *WallChange) GetChange() isWallChange_Change {
+	if x != nil {
+		return x.Change
+	}
+	return nil
+}
+
+func (x *WallChange) GetPutShare() *Share {
+	if x != nil {
+		if x, ok := x.Change.(*WallChange_PutShare); ok {
+			return x.PutShare
+		}
+	}
+	return nil
+}
+
+func (x *WallChange) GetPutGroup() *AgentGroup {
+	if x != nil {
+		if x, ok := x.Change.(*WallChange_PutGroup); ok {
+			return x.PutGroup
+		}
+	}
+	return nil
+}
+
+func (x *WallChange) GetPutGrant() *Grant {
+	if x != nil {
+		if x, ok := x.Change.(*WallChange_PutGrant); ok {
+			return x.PutGrant
+		}
+	}
+	return nil
+}
+
+func (x *WallChange) GetPutBinding() *Binding {
+	if x != nil {
+		if x, ok := x.Change.(*WallChange_PutBinding); ok {
+			return x.PutBinding
+		}
+	}
+	return nil
+}
+
+func (x *WallChange) GetRemoveGroup() string {
+	if x != nil {
+		if x, ok := x.Change.(*WallChange_RemoveGroup); ok {
+			return x.RemoveGroup
+		}
+	}
+	return ""
+}
+
+func (x *WallChange) GetRemoveGrant() string {
+	if x != nil {
+		if x, ok := x.Change.(*WallChange_RemoveGrant); ok {
+			return x.RemoveGrant
+		}
+	}
+	return ""
+}
+
+func (x *WallChange) GetRemoveBinding() string {
+	if x != nil {
+		if x, ok := x.Change.(*WallChange_RemoveBinding); ok {
+			return x.RemoveBinding
+		}
+	}
+	return ""
+}
+
+func (x *WallChange) GetRevokeGroup() string {
+	if x != nil {
+		if x, ok := x.Change.(*WallChange_RevokeGroup); ok {
+			return x.RevokeGroup
+		}
+	}
+	return ""
+}
+
+func (x *WallChange) GetPutJoinToken() *JoinToken {
+	if x != nil {
+		if x, ok := x.Change.(*WallChange_PutJoinToken); ok {
+			return x.PutJoinToken
+		}
+	}
+	return nil
+}
+
+func (x *WallChange) GetRotateGroup() string {
+	if x != nil {
+		if x, ok := x.Change.(*WallChange_RotateGroup); ok {
+			return x.RotateGroup
+		}
+	}
+	return ""
+}
+
+func (x *WallChange) GetRemoveShare() string {
+	if x != nil {
+		if x, ok := x.Change.(*WallChange_RemoveShare); ok {
+			return x.RemoveShare
+		}
+	}
+	return ""
+}
+
+func (x *WallChange) GetRevokeRole() *RevokeRole {
+	if x != nil {
+		if x, ok := x.Change.(*WallChange_RevokeRole); ok {
+			return x.RevokeRole
+		}
+	}
+	return nil
+}
+
+type isWallChange_Change interface {
+	isWallChange_Change()
+}
+
+type WallChange_PutShare struct {
+	PutShare *Share `protobuf:"bytes,1,opt,name=put_share,json=putShare,proto3,oneof"`
+}
+
+type WallChange_PutGroup struct {
+	PutGroup *AgentGroup `protobuf:"bytes,2,opt,name=put_group,json=putGroup,proto3,oneof"`
+}
+
+type WallChange_PutGrant struct {
+	PutGrant *Grant `protobuf:"bytes,3,opt,name=put_grant,json=putGrant,proto3,oneof"`
+}
+
+type WallChange_PutBinding struct {
+	PutBinding *Binding `protobuf:"bytes,4,opt,name=put_binding,json=putBinding,proto3,oneof"`
+}
+
+type WallChange_RemoveGroup struct {
+	RemoveGroup string `protobuf:"bytes,5,opt,name=remove_group,json=removeGroup,proto3,oneof"`
+}
+
+type WallChange_RemoveGrant struct {
+	RemoveGrant string `protobuf:"bytes,6,opt,name=remove_grant,json=removeGrant,proto3,oneof"`
+}
+
+type WallChange_RemoveBinding struct {
+	RemoveBinding string `protobuf:"bytes,7,opt,name=remove_binding,json=removeBinding,proto3,oneof"`
+}
+
+type WallChange_RevokeGroup struct {
+	// revoke_group removes every binding and grant of a group and rotates its keys.
+	RevokeGroup string `protobuf:"bytes,8,opt,name=revoke_group,json=revokeGroup,proto3,oneof"`
+}
+
+type WallChange_PutJoinToken struct {
+	PutJoinToken *JoinToken `protobuf:"bytes,9,opt,name=put_join_token,json=putJoinToken,proto3,oneof"`
+}
+
+type WallChange_RotateGroup struct {
+	// rotate_group gives a group new gossip keys and certificates, in two phases.
+	RotateGroup string `protobuf:"bytes,10,opt,name=rotate_group,json=rotateGroup,proto3,oneof"`
+}
+
+type WallChange_RemoveShare struct {
+	RemoveShare string `protobuf:"bytes,11,opt,name=remove_share,json=removeShare,proto3,oneof"` // one without topics and grants
+}
+
+type WallChange_RevokeRole struct {
+	RevokeRole *RevokeRole `protobuf:"bytes,12,opt,name=revoke_role,json=revokeRole,proto3,oneof"`
+}
+
+func (*WallChange_PutShare) isWallChange_Change() {}
+
+func (*WallChange_PutGroup) isWallChange_Change() {}
+
+func (*WallChange_PutGrant) isWallChange_Change() {}
+
+func (*WallChange_PutBinding) isWallChange_Change() {}
+
+func (*WallChange_RemoveGroup) isWallChange_Change() {}
+
+func (*WallChange_RemoveGrant) isWallChange_Change() {}
+
+func (*WallChange_RemoveBinding) isWallChange_Change() {}
+
+func (*WallChange_RevokeGroup) isWallChange_Change() {}
+
+func (*WallChange_PutJoinToken) isWallChange_Change() {}
+
+func (*WallChange_RotateGroup) isWallChange_Change() {}
+
+func (*WallChange_RemoveShare) isWallChange_Change() {}
+
+func (*WallChange_RevokeRole) isWallChange_Change() {}
+
+// RevokeRole takes one role from a group: from its bindings, and the grants of its access.
+type RevokeRole struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	Role          string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeRole) Reset() {
+	*x = RevokeRole{}
+	mi := &file_control_controlpb_control_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeRole) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeRole) ProtoMessage() {}
+
+func (x *RevokeRole) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_control_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeRole.ProtoReflect.Descriptor instead.
+func (*RevokeRole) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *RevokeRole) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *RevokeRole) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+// JoinToken lets one agent in, once: it proves knowledge of what hashes so and gets a binding of
+// its own by the certificate it is given.
+type JoinToken struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Hash          []byte                 `protobuf:"bytes,1,opt,name=hash,proto3" json:"hash,omitempty"`    // SHA-256
+	Until         int64                  `protobuf:"varint,2,opt,name=until,proto3" json:"until,omitempty"` // Unix milliseconds
+	Group         string                 `protobuf:"bytes,3,opt,name=group,proto3" json:"group,omitempty"`
+	Roles         []string               `protobuf:"bytes,4,rep,name=roles,proto3" json:"roles,omitempty"`
+	IdPrefixes    []string               `protobuf:"bytes,5,rep,name=id_prefixes,json=idPrefixes,proto3" json:"id_prefixes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JoinToken) Reset() {
+	*x = JoinToken{}
+	mi := &file_control_controlpb_control_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JoinToken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JoinToken) ProtoMessage() {}
+
+func (x *JoinToken) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_control_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JoinToken.ProtoReflect.Descriptor instead.
+func (*JoinToken) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *JoinToken) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *JoinToken) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
+func (x *JoinToken) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *JoinToken) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *JoinToken) GetIdPrefixes() []string {
+	if x != nil {
+		return x.IdPrefixes
+	}
+	return nil
+}
+
+type ChangeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Change        *WallChange            `protobuf:"bytes,1,opt,name=change,proto3" json:"change,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeRequest) Reset() {
+	*x = ChangeRequest{}
+	mi := &file_control_controlpb_control_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeRequest) ProtoMessage() {}
+
+func (x *ChangeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_control_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeRequest.ProtoReflect.Descriptor instead.
+func (*ChangeRequest) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ChangeRequest) GetChange() *WallChange {
+	if x != nil {
+		return x.Change
+	}
+	return nil
+}
+
+type ChangeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Error         int32                  `protobuf:"varint,1,opt,name=error,proto3" json:"error,omitempty"` // Kafka code; 0: done
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeResponse) Reset() {
+	*x = ChangeResponse{}
+	mi := &file_control_controlpb_control_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeResponse) ProtoMessage() {}
+
+func (x *ChangeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_control_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeResponse.ProtoReflect.Descriptor instead.
+func (*ChangeResponse) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ChangeResponse) GetError() int32 {
+	if x != nil {
+		return x.Error
+	}
+	return 0
+}
+
+func (x *ChangeResponse) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type WallsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WallsRequest) Reset() {
+	*x = WallsRequest{}
+	mi := &file_control_controlpb_control_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WallsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WallsRequest) ProtoMessage() {}
+
+func (x *WallsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_control_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WallsRequest.ProtoReflect.Descriptor instead.
+func (*WallsRequest) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{34}
+}
+
+type WallsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Shares        []*Share               `protobuf:"bytes,1,rep,name=shares,proto3" json:"shares,omitempty"`
+	Groups        []*AgentGroup          `protobuf:"bytes,2,rep,name=groups,proto3" json:"groups,omitempty"`
+	Grants        []*Grant               `protobuf:"bytes,3,rep,name=grants,proto3" json:"grants,omitempty"`
+	Bindings      []*Binding             `protobuf:"bytes,4,rep,name=bindings,proto3" json:"bindings,omitempty"`
+	Open          bool                   `protobuf:"varint,5,opt,name=open,proto3" json:"open,omitempty"` // there are no bindings: whoever calls from loopback is admitted
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WallsResponse) Reset() {
+	*x = WallsResponse{}
+	mi := &file_control_controlpb_control_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WallsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WallsResponse) ProtoMessage() {}
+
+func (x *WallsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_control_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WallsResponse.ProtoReflect.Descriptor instead.
+func (*WallsResponse) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *WallsResponse) GetShares() []*Share {
+	if x != nil {
+		return x.Shares
+	}
+	return nil
+}
+
+func (x *WallsResponse) GetGroups() []*AgentGroup {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *WallsResponse) GetGrants() []*Grant {
+	if x != nil {
+		return x.Grants
+	}
+	return nil
+}
+
+func (x *WallsResponse) GetBindings() []*Binding {
+	if x != nil {
+		return x.Bindings
+	}
+	return nil
+}
+
+func (x *WallsResponse) GetOpen() bool {
+	if x != nil {
+		return x.Open
+	}
+	return false
+}
+
+type AuditRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"` // empty: every one
+	Share         string                 `protobuf:"bytes,2,opt,name=share,proto3" json:"share,omitempty"`
+	Topic         string                 `protobuf:"bytes,3,opt,name=topic,proto3" json:"topic,omitempty"`
+	Since         int64                  `protobuf:"varint,4,opt,name=since,proto3" json:"since,omitempty"` // Unix milliseconds
+	Until         int64                  `protobuf:"varint,5,opt,name=until,proto3" json:"until,omitempty"` // 0: now
+	Limit         int32                  `protobuf:"varint,6,opt,name=limit,proto3" json:"limit,omitempty"`
+	After         uint64                 `protobuf:"varint,7,opt,name=after,proto3" json:"after,omitempty"` // the number of the last event seen
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditRequest) Reset() {
+	*x = AuditRequest{}
+	mi := &file_control_controlpb_control_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditRequest) ProtoMessage() {}
+
+func (x *AuditRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_control_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditRequest.ProtoReflect.Descriptor instead.
+func (*AuditRequest) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *AuditRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *AuditRequest) GetShare() string {
+	if x != nil {
+		return x.Share
+	}
+	return ""
+}
+
+func (x *AuditRequest) GetTopic() string {
+	if x != nil {
+		return x.Topic
+	}
+	return ""
+}
+
+func (x *AuditRequest) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *AuditRequest) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
+func (x *AuditRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *AuditRequest) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+type AuditResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Events        []*AuditEvent          `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	More          bool                   `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditResponse) Reset() {
+	*x = AuditResponse{}
+	mi := &file_control_controlpb_control_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditResponse) ProtoMessage() {}
+
+func (x *AuditResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_control_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditResponse.ProtoReflect.Descriptor instead.
+func (*AuditResponse) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *AuditResponse) GetEvents() []*AuditEvent {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *AuditResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+// AuditEvent is who did what when. Bytes are summed over an interval, by identity, topic and kind.
+type AuditEvent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Time          int64                  `protobuf:"varint,2,opt,name=time,proto3" json:"time,omitempty"` // Unix milliseconds; of a sum, the end of its interval
+	Kind          string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`  // login, denied, change, produce, fetch …
+	Identity      string                 `protobuf:"bytes,4,opt,name=identity,proto3" json:"identity,omitempty"`
+	Binding       string                 `protobuf:"bytes,5,opt,name=binding,proto3" json:"binding,omitempty"`
+	Group         string                 `protobuf:"bytes,6,opt,name=group,proto3" json:"group,omitempty"`
+	Agent         string                 `protobuf:"bytes,7,opt,name=agent,proto3" json:"agent,omitempty"`
+	Grant         string                 `protobuf:"bytes,8,opt,name=grant,proto3" json:"grant,omitempty"`
+	Share         string                 `protobuf:"bytes,9,opt,name=share,proto3" json:"share,omitempty"`
+	Topic         string                 `protobuf:"bytes,10,opt,name=topic,proto3" json:"topic,omitempty"`
+	Bytes         int64                  `protobuf:"varint,11,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Records       int64                  `protobuf:"varint,12,opt,name=records,proto3" json:"records,omitempty"`
+	Detail        string                 `protobuf:"bytes,13,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditEvent) Reset() {
+	*x = AuditEvent{}
+	mi := &file_control_controlpb_control_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditEvent) ProtoMessage() {}
+
+func (x *AuditEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_control_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditEvent.ProtoReflect.Descriptor instead.
+func (*AuditEvent) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *AuditEvent) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *AuditEvent) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+func (x *AuditEvent) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *AuditEvent) GetIdentity() string {
+	if x != nil {
+		return x.Identity
+	}
+	return ""
+}
+
+func (x *AuditEvent) GetBinding() string {
+	if x != nil {
+		return x.Binding
+	}
+	return ""
+}
+
+func (x *AuditEvent) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *AuditEvent) GetAgent() string {
+	if x != nil {
+		return x.Agent
+	}
+	return ""
+}
+
+func (x *AuditEvent) GetGrant() string {
+	if x != nil {
+		return x.Grant
+	}
+	return ""
+}
+
+func (x *AuditEvent) GetShare() string {
+	if x != nil {
+		return x.Share
+	}
+	return ""
+}
+
+func (x *AuditEvent) GetTopic() string {
+	if x != nil {
+		return x.Topic
+	}
+	return ""
+}
+
+func (x *AuditEvent) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *AuditEvent) GetRecords() int64 {
+	if x != nil {
+		return x.Records
+	}
+	return 0
+}
+
+func (x *AuditEvent) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+type BeginRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BeginRequest) Reset() {
+	*x = BeginRequest{}
+	mi := &file_control_controlpb_control_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BeginRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BeginRequest) ProtoMessage() {}
+
+func (x *BeginRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_control_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BeginRequest.ProtoReflect.Descriptor instead.
+func (*BeginRequest) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{39}
+}
+
+type BeginResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	ClusterId     string                 `protobuf:"bytes,2,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"` // what a proof names as the server
+	Nonce         []byte                 `protobuf:"bytes,3,opt,name=nonce,proto3" json:"nonce,omitempty"`                          // for one proof, within a minute
+	Methods       []string               `protobuf:"bytes,4,rep,name=methods,proto3" json:"methods,omitempty"`                      // that this control plane accepts now
+	Time          int64                  `protobuf:"varint,5,opt,name=time,proto3" json:"time,omitempty"`                           // the server's clock, Unix milliseconds
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BeginResponse) Reset() {
+	*x = BeginResponse{}
+	mi := &file_control_controlpb_control_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BeginResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BeginResponse) ProtoMessage() {}
+
+func (x *BeginResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_control_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BeginResponse.ProtoReflect.Descriptor instead.
+func (*BeginResponse) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *BeginResponse) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *BeginResponse) GetClusterId() string {
+	if x != nil {
+		return x.ClusterId
+	}
+	return ""
+}
+
+func (x *BeginResponse) GetNonce() []byte {
+	if x != nil {
+		return x.Nonce
+	}
+	return nil
+}
+
+func (x *BeginResponse) GetMethods() []string {
+	if x != nil {
+		return x.Methods
+	}
+	return nil
+}
+
+func (x *BeginResponse) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+type AuthenticateRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Method        string                 `protobuf:"bytes,1,opt,name=method,proto3" json:"method,omitempty"` // aws-sigv4, aws-oidc, mtls, token, or open
+	Nonce         []byte                 `protobuf:"bytes,2,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	Proof         []byte                 `protobuf:"bytes,3,opt,name=proof,proto3" json:"proof,omitempty"` // as the method encodes it
+	Group         string                 `protobuf:"bytes,4,opt,name=group,proto3" json:"group,omitempty"` // the claim: empty for an operator
+	Agent         string                 `protobuf:"bytes,5,opt,name=agent,proto3" json:"agent,omitempty"`
+	Roles         []string               `protobuf:"bytes,6,rep,name=roles,proto3" json:"roles,omitempty"`
+	Csr           []byte                 `protobuf:"bytes,7,opt,name=csr,proto3" json:"csr,omitempty"` // PKCS #10, DER; empty: no certificate is wanted
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuthenticateRequest) Reset() {
+	*x = AuthenticateRequest{}
+	mi := &file_control_controlpb_control_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuthenticateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuthenticateRequest) ProtoMessage() {}
+
+func (x *AuthenticateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_control_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuthenticateRequest.ProtoReflect.Descriptor instead.
+func (*AuthenticateRequest) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *AuthenticateRequest) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *AuthenticateRequest) GetNonce() []byte {
+	if x != nil {
+		return x.Nonce
+	}
+	return nil
+}
+
+func (x *AuthenticateRequest) GetProof() []byte {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+func (x *AuthenticateRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *AuthenticateRequest) GetAgent() string {
+	if x != nil {
+		return x.Agent
+	}
+	return ""
+}
+
+func (x *AuthenticateRequest) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *AuthenticateRequest) GetCsr() []byte {
+	if x != nil {
+		return x.Csr
+	}
+	return nil
+}
+
+type AuthenticateResponse struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Token            string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`                     // sent as "authorization: Bearer …"
+	Expires          int64                  `protobuf:"varint,2,opt,name=expires,proto3" json:"expires,omitempty"`                // Unix milliseconds
+	RenewMs          int64                  `protobuf:"varint,3,opt,name=renew_ms,json=renewMs,proto3" json:"renew_ms,omitempty"` // after this long, authenticate again
+	Identity         string                 `protobuf:"bytes,4,opt,name=identity,proto3" json:"identity,omitempty"`
+	Binding          string                 `protobuf:"bytes,5,opt,name=binding,proto3" json:"binding,omitempty"`
+	Certificate      []byte                 `protobuf:"bytes,6,opt,name=certificate,proto3" json:"certificate,omitempty"`                                    // DER, for the key of csr
+	Authority        []byte                 `protobuf:"bytes,7,opt,name=authority,proto3" json:"authority,omitempty"`                                        // DER of the cluster's own CA
+	CertificateEpoch uint64                 `protobuf:"varint,8,opt,name=certificate_epoch,json=certificateEpoch,proto3" json:"certificate_epoch,omitempty"` // the group's, see GossipKeys
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *AuthenticateResponse) Reset() {
+	*x = AuthenticateResponse{}
+	mi := &file_control_controlpb_control_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuthenticateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuthenticateResponse) ProtoMessage() {}
+
+func (x *AuthenticateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_control_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuthenticateResponse.ProtoReflect.Descriptor instead.
+func (*AuthenticateResponse) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *AuthenticateResponse) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *AuthenticateResponse) GetExpires() int64 {
+	if x != nil {
+		return x.Expires
+	}
+	return 0
+}
+
+func (x *AuthenticateResponse) GetRenewMs() int64 {
+	if x != nil {
+		return x.RenewMs
+	}
+	return 0
+}
+
+func (x *AuthenticateResponse) GetIdentity() string {
+	if x != nil {
+		return x.Identity
+	}
+	return ""
+}
+
+func (x *AuthenticateResponse) GetBinding() string {
+	if x != nil {
+		return x.Binding
+	}
+	return ""
+}
+
+func (x *AuthenticateResponse) GetCertificate() []byte {
+	if x != nil {
+		return x.Certificate
+	}
+	return nil
+}
+
+func (x *AuthenticateResponse) GetAuthority() []byte {
+	if x != nil {
+		return x.Authority
+	}
+	return nil
+}
+
+func (x *AuthenticateResponse) GetCertificateEpoch() uint64 {
+	if x != nil {
+		return x.CertificateEpoch
+	}
+	return 0
+}
+
+// Usage is what an agent has served of a topic since its last heartbeat.
+type Usage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TopicId       []byte                 `protobuf:"bytes,1,opt,name=topic_id,json=topicId,proto3" json:"topic_id,omitempty"`
+	Bytes         int64                  `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Records       int64                  `protobuf:"varint,3,opt,name=records,proto3" json:"records,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Usage) Reset() {
+	*x = Usage{}
+	mi := &file_control_controlpb_control_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Usage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Usage) ProtoMessage() {}
+
+func (x *Usage) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_control_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Usage.ProtoReflect.Descriptor instead.
+func (*Usage) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *Usage) GetTopicId() []byte {
+	if x != nil {
+		return x.TopicId
+	}
+	return nil
+}
+
+func (x *Usage) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *Usage) GetRecords() int64 {
+	if x != nil {
+		return x.Records
+	}
+	return 0
+}
+
 type HeartbeatRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Session       uint64                 `protobuf:"varint,1,opt,name=session,proto3" json:"session,omitempty"`
+	KeysEpoch     uint64                 `protobuf:"varint,2,opt,name=keys_epoch,json=keysEpoch,proto3" json:"keys_epoch,omitempty"` // of the gossip keys in use
+	Fetched       []*Usage               `protobuf:"bytes,3,rep,name=fetched,proto3" json:"fetched,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HeartbeatRequest) Reset() {
 	*x = HeartbeatRequest{}
-	mi := &file_control_controlpb_control_proto_msgTypes[22]
+	mi := &file_control_controlpb_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1630,7 +3503,7 @@ func (x *HeartbeatRequest) String() string {
 func (*HeartbeatRequest) ProtoMessage() {}
 
 func (x *HeartbeatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_controlpb_control_proto_msgTypes[22]
+	mi := &file_control_controlpb_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1643,7 +3516,7 @@ func (x *HeartbeatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatRequest.ProtoReflect.Descriptor instead.
 func (*HeartbeatRequest) Descriptor() ([]byte, []int) {
-	return file_control_controlpb_control_proto_rawDescGZIP(), []int{22}
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *HeartbeatRequest) GetSession() uint64 {
@@ -1653,17 +3526,36 @@ func (x *HeartbeatRequest) GetSession() uint64 {
 	return 0
 }
 
+func (x *HeartbeatRequest) GetKeysEpoch() uint64 {
+	if x != nil {
+		return x.KeysEpoch
+	}
+	return 0
+}
+
+func (x *HeartbeatRequest) GetFetched() []*Usage {
+	if x != nil {
+		return x.Fetched
+	}
+	return nil
+}
+
 type HeartbeatResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ended         bool                   `protobuf:"varint,1,opt,name=ended,proto3" json:"ended,omitempty"`
 	Seeds         []string               `protobuf:"bytes,2,rep,name=seeds,proto3" json:"seeds,omitempty"`
+	Keys          *GossipKeys            `protobuf:"bytes,3,opt,name=keys,proto3" json:"keys,omitempty"`   // when the epoch said is not the last
+	Quota         *Quota                 `protobuf:"bytes,4,opt,name=quota,proto3" json:"quota,omitempty"` // absent: none
+	Agents        int32                  `protobuf:"varint,5,opt,name=agents,proto3" json:"agents,omitempty"`
+	Shares        []*Share               `protobuf:"bytes,6,rep,name=shares,proto3" json:"shares,omitempty"` // as they are now
+	Walls         uint64                 `protobuf:"varint,7,opt,name=walls,proto3" json:"walls,omitempty"`  // rises with every change of the walls
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HeartbeatResponse) Reset() {
 	*x = HeartbeatResponse{}
-	mi := &file_control_controlpb_control_proto_msgTypes[23]
+	mi := &file_control_controlpb_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1675,7 +3567,7 @@ func (x *HeartbeatResponse) String() string {
 func (*HeartbeatResponse) ProtoMessage() {}
 
 func (x *HeartbeatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_controlpb_control_proto_msgTypes[23]
+	mi := &file_control_controlpb_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1688,7 +3580,7 @@ func (x *HeartbeatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatResponse.ProtoReflect.Descriptor instead.
 func (*HeartbeatResponse) Descriptor() ([]byte, []int) {
-	return file_control_controlpb_control_proto_rawDescGZIP(), []int{23}
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *HeartbeatResponse) GetEnded() bool {
@@ -1705,6 +3597,41 @@ func (x *HeartbeatResponse) GetSeeds() []string {
 	return nil
 }
 
+func (x *HeartbeatResponse) GetKeys() *GossipKeys {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *HeartbeatResponse) GetQuota() *Quota {
+	if x != nil {
+		return x.Quota
+	}
+	return nil
+}
+
+func (x *HeartbeatResponse) GetAgents() int32 {
+	if x != nil {
+		return x.Agents
+	}
+	return 0
+}
+
+func (x *HeartbeatResponse) GetShares() []*Share {
+	if x != nil {
+		return x.Shares
+	}
+	return nil
+}
+
+func (x *HeartbeatResponse) GetWalls() uint64 {
+	if x != nil {
+		return x.Walls
+	}
+	return 0
+}
+
 type EndSessionRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Session       uint64                 `protobuf:"varint,1,opt,name=session,proto3" json:"session,omitempty"`
@@ -1714,7 +3641,7 @@ type EndSessionRequest struct {
 
 func (x *EndSessionRequest) Reset() {
 	*x = EndSessionRequest{}
-	mi := &file_control_controlpb_control_proto_msgTypes[24]
+	mi := &file_control_controlpb_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1726,7 +3653,7 @@ func (x *EndSessionRequest) String() string {
 func (*EndSessionRequest) ProtoMessage() {}
 
 func (x *EndSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_controlpb_control_proto_msgTypes[24]
+	mi := &file_control_controlpb_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1739,7 +3666,7 @@ func (x *EndSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndSessionRequest.ProtoReflect.Descriptor instead.
 func (*EndSessionRequest) Descriptor() ([]byte, []int) {
-	return file_control_controlpb_control_proto_rawDescGZIP(), []int{24}
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *EndSessionRequest) GetSession() uint64 {
@@ -1757,7 +3684,7 @@ type EndSessionResponse struct {
 
 func (x *EndSessionResponse) Reset() {
 	*x = EndSessionResponse{}
-	mi := &file_control_controlpb_control_proto_msgTypes[25]
+	mi := &file_control_controlpb_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1769,7 +3696,7 @@ func (x *EndSessionResponse) String() string {
 func (*EndSessionResponse) ProtoMessage() {}
 
 func (x *EndSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_controlpb_control_proto_msgTypes[25]
+	mi := &file_control_controlpb_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1782,7 +3709,7 @@ func (x *EndSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndSessionResponse.ProtoReflect.Descriptor instead.
 func (*EndSessionResponse) Descriptor() ([]byte, []int) {
-	return file_control_controlpb_control_proto_rawDescGZIP(), []int{25}
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{47}
 }
 
 type CallRequest struct {
@@ -1800,7 +3727,7 @@ type CallRequest struct {
 
 func (x *CallRequest) Reset() {
 	*x = CallRequest{}
-	mi := &file_control_controlpb_control_proto_msgTypes[26]
+	mi := &file_control_controlpb_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1812,7 +3739,7 @@ func (x *CallRequest) String() string {
 func (*CallRequest) ProtoMessage() {}
 
 func (x *CallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_controlpb_control_proto_msgTypes[26]
+	mi := &file_control_controlpb_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1825,7 +3752,7 @@ func (x *CallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallRequest.ProtoReflect.Descriptor instead.
 func (*CallRequest) Descriptor() ([]byte, []int) {
-	return file_control_controlpb_control_proto_rawDescGZIP(), []int{26}
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *CallRequest) GetSession() uint64 {
@@ -1886,7 +3813,7 @@ type CallResponse struct {
 
 func (x *CallResponse) Reset() {
 	*x = CallResponse{}
-	mi := &file_control_controlpb_control_proto_msgTypes[27]
+	mi := &file_control_controlpb_control_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1898,7 +3825,7 @@ func (x *CallResponse) String() string {
 func (*CallResponse) ProtoMessage() {}
 
 func (x *CallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_controlpb_control_proto_msgTypes[27]
+	mi := &file_control_controlpb_control_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1911,7 +3838,7 @@ func (x *CallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallResponse.ProtoReflect.Descriptor instead.
 func (*CallResponse) Descriptor() ([]byte, []int) {
-	return file_control_controlpb_control_proto_rawDescGZIP(), []int{27}
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *CallResponse) GetBody() []byte {
@@ -1929,7 +3856,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_control_controlpb_control_proto_msgTypes[28]
+	mi := &file_control_controlpb_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1941,7 +3868,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_controlpb_control_proto_msgTypes[28]
+	mi := &file_control_controlpb_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1954,7 +3881,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_control_controlpb_control_proto_rawDescGZIP(), []int{28}
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{50}
 }
 
 type StatusResponse struct {
@@ -1979,7 +3906,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_control_controlpb_control_proto_msgTypes[29]
+	mi := &file_control_controlpb_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1991,7 +3918,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_controlpb_control_proto_msgTypes[29]
+	mi := &file_control_controlpb_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2004,7 +3931,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_control_controlpb_control_proto_rawDescGZIP(), []int{29}
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *StatusResponse) GetCluster() string {
@@ -2114,7 +4041,7 @@ type ConfirmClockRequest struct {
 
 func (x *ConfirmClockRequest) Reset() {
 	*x = ConfirmClockRequest{}
-	mi := &file_control_controlpb_control_proto_msgTypes[30]
+	mi := &file_control_controlpb_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2126,7 +4053,7 @@ func (x *ConfirmClockRequest) String() string {
 func (*ConfirmClockRequest) ProtoMessage() {}
 
 func (x *ConfirmClockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_controlpb_control_proto_msgTypes[30]
+	mi := &file_control_controlpb_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2139,7 +4066,7 @@ func (x *ConfirmClockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmClockRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmClockRequest) Descriptor() ([]byte, []int) {
-	return file_control_controlpb_control_proto_rawDescGZIP(), []int{30}
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ConfirmClockRequest) GetSession() uint64 {
@@ -2158,7 +4085,7 @@ type ConfirmClockResponse struct {
 
 func (x *ConfirmClockResponse) Reset() {
 	*x = ConfirmClockResponse{}
-	mi := &file_control_controlpb_control_proto_msgTypes[31]
+	mi := &file_control_controlpb_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2170,7 +4097,7 @@ func (x *ConfirmClockResponse) String() string {
 func (*ConfirmClockResponse) ProtoMessage() {}
 
 func (x *ConfirmClockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_controlpb_control_proto_msgTypes[31]
+	mi := &file_control_controlpb_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2183,7 +4110,7 @@ func (x *ConfirmClockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmClockResponse.ProtoReflect.Descriptor instead.
 func (*ConfirmClockResponse) Descriptor() ([]byte, []int) {
-	return file_control_controlpb_control_proto_rawDescGZIP(), []int{31}
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ConfirmClockResponse) GetTime() int64 {
@@ -2208,7 +4135,7 @@ type AgentStatus struct {
 
 func (x *AgentStatus) Reset() {
 	*x = AgentStatus{}
-	mi := &file_control_controlpb_control_proto_msgTypes[32]
+	mi := &file_control_controlpb_control_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2220,7 +4147,7 @@ func (x *AgentStatus) String() string {
 func (*AgentStatus) ProtoMessage() {}
 
 func (x *AgentStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_control_controlpb_control_proto_msgTypes[32]
+	mi := &file_control_controlpb_control_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2233,7 +4160,7 @@ func (x *AgentStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentStatus.ProtoReflect.Descriptor instead.
 func (*AgentStatus) Descriptor() ([]byte, []int) {
-	return file_control_controlpb_control_proto_rawDescGZIP(), []int{32}
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *AgentStatus) GetAgent() string {
@@ -2410,7 +4337,7 @@ const file_control_controlpb_control_proto_rawDesc = "" +
 	"\rkafka_address\x18\x05 \x01(\tR\fkafkaAddress\x12%\n" +
 	"\x0egossip_address\x18\x06 \x01(\tR\rgossipAddress\x12!\n" +
 	"\fpeer_address\x18\a \x01(\tR\vpeerAddress\x12\x18\n" +
-	"\aversion\x18\b \x01(\tR\aversion\"\xc3\x02\n" +
+	"\aversion\x18\b \x01(\tR\aversion\"\xc0\x03\n" +
 	"\rLoginResponse\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x04R\asession\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\rR\vincarnation\x12\x18\n" +
@@ -2424,15 +4351,181 @@ const file_control_controlpb_control_proto_rawDesc = "" +
 	"gossip_key\x18\b \x01(\fR\tgossipKey\x12\x14\n" +
 	"\x05seeds\x18\t \x03(\tR\x05seeds\x121\n" +
 	"\x06shares\x18\n" +
-	" \x03(\v2\x19.isthmus.control.v1.ShareR\x06shares\"3\n" +
+	" \x03(\v2\x19.isthmus.control.v1.ShareR\x06shares\x122\n" +
+	"\x04keys\x18\v \x01(\v2\x1e.isthmus.control.v1.GossipKeysR\x04keys\x12/\n" +
+	"\x05quota\x18\f \x01(\v2\x19.isthmus.control.v1.QuotaR\x05quota\x12\x16\n" +
+	"\x06agents\x18\r \x01(\x05R\x06agents\"c\n" +
+	"\n" +
+	"GossipKeys\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x12\n" +
+	"\x04keys\x18\x02 \x03(\fR\x04keys\x12+\n" +
+	"\x11least_certificate\x18\x03 \x01(\x04R\x10leastCertificate\"\xb3\x01\n" +
 	"\x05Share\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
-	"\x06bucket\x18\x02 \x01(\tR\x06bucket\",\n" +
+	"\x06bucket\x18\x02 \x01(\tR\x06bucket\x12\x16\n" +
+	"\x06region\x18\x03 \x01(\tR\x06region\x12\x17\n" +
+	"\akms_key\x18\x04 \x01(\tR\x06kmsKey\x12\x18\n" +
+	"\aaccount\x18\x05 \x01(\tR\aaccount\x123\n" +
+	"\x05roles\x18\x06 \x03(\v2\x1d.isthmus.control.v1.ShareRoleR\x05roles\"q\n" +
+	"\tShareRole\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x12\n" +
+	"\x04role\x18\x02 \x01(\tR\x04role\x12\x19\n" +
+	"\brole_arn\x18\x03 \x01(\tR\aroleArn\x12\x1f\n" +
+	"\vexternal_id\x18\x04 \x01(\tR\n" +
+	"externalId\"\x91\x01\n" +
+	"\n" +
+	"AgentGroup\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05roles\x18\x02 \x03(\tR\x05roles\x12\x14\n" +
+	"\x05zones\x18\x03 \x03(\tR\x05zones\x12\x12\n" +
+	"\x04note\x18\x04 \x01(\tR\x04note\x12/\n" +
+	"\x05quota\x18\x05 \x01(\v2\x19.isthmus.control.v1.QuotaR\x05quota\"\xc0\x01\n" +
+	"\x05Quota\x12\x19\n" +
+	"\bbytes_in\x18\x01 \x01(\x03R\abytesIn\x12\x1b\n" +
+	"\tbytes_out\x18\x02 \x01(\x03R\bbytesOut\x12\x1a\n" +
+	"\brequests\x18\x03 \x01(\x03R\brequests\x12 \n" +
+	"\vconnections\x18\x04 \x01(\x03R\vconnections\x12!\n" +
+	"\fproducer_ids\x18\x05 \x01(\x03R\vproducerIds\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x06 \x01(\x03R\n" +
+	"partitions\"\xbb\x01\n" +
+	"\x05Grant\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05group\x18\x02 \x01(\tR\x05group\x12\x14\n" +
+	"\x05share\x18\x03 \x01(\tR\x05share\x12\x16\n" +
+	"\x06access\x18\x04 \x01(\tR\x06access\x12\x14\n" +
+	"\x05topic\x18\x05 \x01(\tR\x05topic\x12\x16\n" +
+	"\x06prefix\x18\x06 \x01(\bR\x06prefix\x12\x16\n" +
+	"\x06create\x18\a \x01(\bR\x06create\x12\x14\n" +
+	"\x05until\x18\b \x01(\x03R\x05until\"\xe8\x01\n" +
+	"\aBinding\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12/\n" +
+	"\x05match\x18\x02 \x01(\v2\x19.isthmus.control.v1.MatchR\x05match\x12\x14\n" +
+	"\x05group\x18\x03 \x01(\tR\x05group\x12\x14\n" +
+	"\x05roles\x18\x04 \x03(\tR\x05roles\x12\x16\n" +
+	"\x06shares\x18\x05 \x03(\tR\x06shares\x12\x1f\n" +
+	"\vid_prefixes\x18\x06 \x03(\tR\n" +
+	"idPrefixes\x12\x14\n" +
+	"\x05admin\x18\a \x01(\bR\x05admin\x12\x1d\n" +
+	"\n" +
+	"max_agents\x18\b \x01(\x05R\tmaxAgents\"\x92\x01\n" +
+	"\x05Match\x12\x16\n" +
+	"\x06method\x18\x01 \x01(\tR\x06method\x12\x10\n" +
+	"\x03arn\x18\x02 \x01(\tR\x03arn\x12\x1b\n" +
+	"\tunique_id\x18\x03 \x01(\tR\buniqueId\x12\x16\n" +
+	"\x06issuer\x18\x04 \x01(\tR\x06issuer\x12\x18\n" +
+	"\asubject\x18\x05 \x01(\tR\asubject\x12\x10\n" +
+	"\x03uri\x18\x06 \x01(\tR\x03uri\"\xf5\x04\n" +
+	"\n" +
+	"WallChange\x128\n" +
+	"\tput_share\x18\x01 \x01(\v2\x19.isthmus.control.v1.ShareH\x00R\bputShare\x12=\n" +
+	"\tput_group\x18\x02 \x01(\v2\x1e.isthmus.control.v1.AgentGroupH\x00R\bputGroup\x128\n" +
+	"\tput_grant\x18\x03 \x01(\v2\x19.isthmus.control.v1.GrantH\x00R\bputGrant\x12>\n" +
+	"\vput_binding\x18\x04 \x01(\v2\x1b.isthmus.control.v1.BindingH\x00R\n" +
+	"putBinding\x12#\n" +
+	"\fremove_group\x18\x05 \x01(\tH\x00R\vremoveGroup\x12#\n" +
+	"\fremove_grant\x18\x06 \x01(\tH\x00R\vremoveGrant\x12'\n" +
+	"\x0eremove_binding\x18\a \x01(\tH\x00R\rremoveBinding\x12#\n" +
+	"\frevoke_group\x18\b \x01(\tH\x00R\vrevokeGroup\x12E\n" +
+	"\x0eput_join_token\x18\t \x01(\v2\x1d.isthmus.control.v1.JoinTokenH\x00R\fputJoinToken\x12#\n" +
+	"\frotate_group\x18\n" +
+	" \x01(\tH\x00R\vrotateGroup\x12#\n" +
+	"\fremove_share\x18\v \x01(\tH\x00R\vremoveShare\x12A\n" +
+	"\vrevoke_role\x18\f \x01(\v2\x1e.isthmus.control.v1.RevokeRoleH\x00R\n" +
+	"revokeRoleB\b\n" +
+	"\x06change\"6\n" +
+	"\n" +
+	"RevokeRole\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x12\n" +
+	"\x04role\x18\x02 \x01(\tR\x04role\"\x82\x01\n" +
+	"\tJoinToken\x12\x12\n" +
+	"\x04hash\x18\x01 \x01(\fR\x04hash\x12\x14\n" +
+	"\x05until\x18\x02 \x01(\x03R\x05until\x12\x14\n" +
+	"\x05group\x18\x03 \x01(\tR\x05group\x12\x14\n" +
+	"\x05roles\x18\x04 \x03(\tR\x05roles\x12\x1f\n" +
+	"\vid_prefixes\x18\x05 \x03(\tR\n" +
+	"idPrefixes\"G\n" +
+	"\rChangeRequest\x126\n" +
+	"\x06change\x18\x01 \x01(\v2\x1e.isthmus.control.v1.WallChangeR\x06change\">\n" +
+	"\x0eChangeResponse\x12\x14\n" +
+	"\x05error\x18\x01 \x01(\x05R\x05error\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x0e\n" +
+	"\fWallsRequest\"\xfa\x01\n" +
+	"\rWallsResponse\x121\n" +
+	"\x06shares\x18\x01 \x03(\v2\x19.isthmus.control.v1.ShareR\x06shares\x126\n" +
+	"\x06groups\x18\x02 \x03(\v2\x1e.isthmus.control.v1.AgentGroupR\x06groups\x121\n" +
+	"\x06grants\x18\x03 \x03(\v2\x19.isthmus.control.v1.GrantR\x06grants\x127\n" +
+	"\bbindings\x18\x04 \x03(\v2\x1b.isthmus.control.v1.BindingR\bbindings\x12\x12\n" +
+	"\x04open\x18\x05 \x01(\bR\x04open\"\xa8\x01\n" +
+	"\fAuditRequest\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x14\n" +
+	"\x05share\x18\x02 \x01(\tR\x05share\x12\x14\n" +
+	"\x05topic\x18\x03 \x01(\tR\x05topic\x12\x14\n" +
+	"\x05since\x18\x04 \x01(\x03R\x05since\x12\x14\n" +
+	"\x05until\x18\x05 \x01(\x03R\x05until\x12\x14\n" +
+	"\x05limit\x18\x06 \x01(\x05R\x05limit\x12\x14\n" +
+	"\x05after\x18\a \x01(\x04R\x05after\"[\n" +
+	"\rAuditResponse\x126\n" +
+	"\x06events\x18\x01 \x03(\v2\x1e.isthmus.control.v1.AuditEventR\x06events\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\"\xb8\x02\n" +
+	"\n" +
+	"AuditEvent\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x12\n" +
+	"\x04time\x18\x02 \x01(\x03R\x04time\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x1a\n" +
+	"\bidentity\x18\x04 \x01(\tR\bidentity\x12\x18\n" +
+	"\abinding\x18\x05 \x01(\tR\abinding\x12\x14\n" +
+	"\x05group\x18\x06 \x01(\tR\x05group\x12\x14\n" +
+	"\x05agent\x18\a \x01(\tR\x05agent\x12\x14\n" +
+	"\x05grant\x18\b \x01(\tR\x05grant\x12\x14\n" +
+	"\x05share\x18\t \x01(\tR\x05share\x12\x14\n" +
+	"\x05topic\x18\n" +
+	" \x01(\tR\x05topic\x12\x14\n" +
+	"\x05bytes\x18\v \x01(\x03R\x05bytes\x12\x18\n" +
+	"\arecords\x18\f \x01(\x03R\arecords\x12\x16\n" +
+	"\x06detail\x18\r \x01(\tR\x06detail\"\x0e\n" +
+	"\fBeginRequest\"\x8c\x01\n" +
+	"\rBeginResponse\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x1d\n" +
+	"\n" +
+	"cluster_id\x18\x02 \x01(\tR\tclusterId\x12\x14\n" +
+	"\x05nonce\x18\x03 \x01(\fR\x05nonce\x12\x18\n" +
+	"\amethods\x18\x04 \x03(\tR\amethods\x12\x12\n" +
+	"\x04time\x18\x05 \x01(\x03R\x04time\"\xad\x01\n" +
+	"\x13AuthenticateRequest\x12\x16\n" +
+	"\x06method\x18\x01 \x01(\tR\x06method\x12\x14\n" +
+	"\x05nonce\x18\x02 \x01(\fR\x05nonce\x12\x14\n" +
+	"\x05proof\x18\x03 \x01(\fR\x05proof\x12\x14\n" +
+	"\x05group\x18\x04 \x01(\tR\x05group\x12\x14\n" +
+	"\x05agent\x18\x05 \x01(\tR\x05agent\x12\x14\n" +
+	"\x05roles\x18\x06 \x03(\tR\x05roles\x12\x10\n" +
+	"\x03csr\x18\a \x01(\fR\x03csr\"\x84\x02\n" +
+	"\x14AuthenticateResponse\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\x12\x18\n" +
+	"\aexpires\x18\x02 \x01(\x03R\aexpires\x12\x19\n" +
+	"\brenew_ms\x18\x03 \x01(\x03R\arenewMs\x12\x1a\n" +
+	"\bidentity\x18\x04 \x01(\tR\bidentity\x12\x18\n" +
+	"\abinding\x18\x05 \x01(\tR\abinding\x12 \n" +
+	"\vcertificate\x18\x06 \x01(\fR\vcertificate\x12\x1c\n" +
+	"\tauthority\x18\a \x01(\fR\tauthority\x12+\n" +
+	"\x11certificate_epoch\x18\b \x01(\x04R\x10certificateEpoch\"R\n" +
+	"\x05Usage\x12\x19\n" +
+	"\btopic_id\x18\x01 \x01(\fR\atopicId\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x03R\x05bytes\x12\x18\n" +
+	"\arecords\x18\x03 \x01(\x03R\arecords\"\x80\x01\n" +
 	"\x10HeartbeatRequest\x12\x18\n" +
-	"\asession\x18\x01 \x01(\x04R\asession\"?\n" +
+	"\asession\x18\x01 \x01(\x04R\asession\x12\x1d\n" +
+	"\n" +
+	"keys_epoch\x18\x02 \x01(\x04R\tkeysEpoch\x123\n" +
+	"\afetched\x18\x03 \x03(\v2\x19.isthmus.control.v1.UsageR\afetched\"\x85\x02\n" +
 	"\x11HeartbeatResponse\x12\x14\n" +
 	"\x05ended\x18\x01 \x01(\bR\x05ended\x12\x14\n" +
-	"\x05seeds\x18\x02 \x03(\tR\x05seeds\"-\n" +
+	"\x05seeds\x18\x02 \x03(\tR\x05seeds\x122\n" +
+	"\x04keys\x18\x03 \x01(\v2\x1e.isthmus.control.v1.GossipKeysR\x04keys\x12/\n" +
+	"\x05quota\x18\x04 \x01(\v2\x19.isthmus.control.v1.QuotaR\x05quota\x12\x16\n" +
+	"\x06agents\x18\x05 \x01(\x05R\x06agents\x121\n" +
+	"\x06shares\x18\x06 \x03(\v2\x19.isthmus.control.v1.ShareR\x06shares\x12\x14\n" +
+	"\x05walls\x18\a \x01(\x04R\x05walls\"-\n" +
 	"\x11EndSessionRequest\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x04R\asession\"\x14\n" +
 	"\x12EndSessionResponse\"\xc3\x01\n" +
@@ -2493,7 +4586,14 @@ const file_control_controlpb_control_proto_rawDesc = "" +
 	"\n" +
 	"EndSession\x12%.isthmus.control.v1.EndSessionRequest\x1a&.isthmus.control.v1.EndSessionResponse2Z\n" +
 	"\rTunnelService\x12I\n" +
-	"\x04Call\x12\x1f.isthmus.control.v1.CallRequest\x1a .isthmus.control.v1.CallResponse2\xc3\x01\n" +
+	"\x04Call\x12\x1f.isthmus.control.v1.CallRequest\x1a .isthmus.control.v1.CallResponse2\xbe\x01\n" +
+	"\vAuthService\x12L\n" +
+	"\x05Begin\x12 .isthmus.control.v1.BeginRequest\x1a!.isthmus.control.v1.BeginResponse\x12a\n" +
+	"\fAuthenticate\x12'.isthmus.control.v1.AuthenticateRequest\x1a(.isthmus.control.v1.AuthenticateResponse2\xfb\x01\n" +
+	"\fWallsService\x12O\n" +
+	"\x06Change\x12!.isthmus.control.v1.ChangeRequest\x1a\".isthmus.control.v1.ChangeResponse\x12L\n" +
+	"\x05Walls\x12 .isthmus.control.v1.WallsRequest\x1a!.isthmus.control.v1.WallsResponse\x12L\n" +
+	"\x05Audit\x12 .isthmus.control.v1.AuditRequest\x1a!.isthmus.control.v1.AuditResponse2\xc3\x01\n" +
 	"\rStatusService\x12O\n" +
 	"\x06Status\x12!.isthmus.control.v1.StatusRequest\x1a\".isthmus.control.v1.StatusResponse\x12a\n" +
 	"\fConfirmClock\x12'.isthmus.control.v1.ConfirmClockRequest\x1a(.isthmus.control.v1.ConfirmClockResponseB2Z0github.com/isthmusdata/isthmus/control/controlpbb\x06proto3"
@@ -2510,7 +4610,7 @@ func file_control_controlpb_control_proto_rawDescGZIP() []byte {
 	return file_control_controlpb_control_proto_rawDescData
 }
 
-var file_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_control_controlpb_control_proto_goTypes = []any{
 	(*CommitRequest)(nil),        // 0: isthmus.control.v1.CommitRequest
 	(*CommitResponse)(nil),       // 1: isthmus.control.v1.CommitResponse
@@ -2533,19 +4633,41 @@ var file_control_controlpb_control_proto_goTypes = []any{
 	(*Topic)(nil),                // 18: isthmus.control.v1.Topic
 	(*LoginRequest)(nil),         // 19: isthmus.control.v1.LoginRequest
 	(*LoginResponse)(nil),        // 20: isthmus.control.v1.LoginResponse
-	(*Share)(nil),                // 21: isthmus.control.v1.Share
-	(*HeartbeatRequest)(nil),     // 22: isthmus.control.v1.HeartbeatRequest
-	(*HeartbeatResponse)(nil),    // 23: isthmus.control.v1.HeartbeatResponse
-	(*EndSessionRequest)(nil),    // 24: isthmus.control.v1.EndSessionRequest
-	(*EndSessionResponse)(nil),   // 25: isthmus.control.v1.EndSessionResponse
-	(*CallRequest)(nil),          // 26: isthmus.control.v1.CallRequest
-	(*CallResponse)(nil),         // 27: isthmus.control.v1.CallResponse
-	(*StatusRequest)(nil),        // 28: isthmus.control.v1.StatusRequest
-	(*StatusResponse)(nil),       // 29: isthmus.control.v1.StatusResponse
-	(*ConfirmClockRequest)(nil),  // 30: isthmus.control.v1.ConfirmClockRequest
-	(*ConfirmClockResponse)(nil), // 31: isthmus.control.v1.ConfirmClockResponse
-	(*AgentStatus)(nil),          // 32: isthmus.control.v1.AgentStatus
-	nil,                          // 33: isthmus.control.v1.Topic.ConfigEntry
+	(*GossipKeys)(nil),           // 21: isthmus.control.v1.GossipKeys
+	(*Share)(nil),                // 22: isthmus.control.v1.Share
+	(*ShareRole)(nil),            // 23: isthmus.control.v1.ShareRole
+	(*AgentGroup)(nil),           // 24: isthmus.control.v1.AgentGroup
+	(*Quota)(nil),                // 25: isthmus.control.v1.Quota
+	(*Grant)(nil),                // 26: isthmus.control.v1.Grant
+	(*Binding)(nil),              // 27: isthmus.control.v1.Binding
+	(*Match)(nil),                // 28: isthmus.control.v1.Match
+	(*WallChange)(nil),           // 29: isthmus.control.v1.WallChange
+	(*RevokeRole)(nil),           // 30: isthmus.control.v1.RevokeRole
+	(*JoinToken)(nil),            // 31: isthmus.control.v1.JoinToken
+	(*ChangeRequest)(nil),        // 32: isthmus.control.v1.ChangeRequest
+	(*ChangeResponse)(nil),       // 33: isthmus.control.v1.ChangeResponse
+	(*WallsRequest)(nil),         // 34: isthmus.control.v1.WallsRequest
+	(*WallsResponse)(nil),        // 35: isthmus.control.v1.WallsResponse
+	(*AuditRequest)(nil),         // 36: isthmus.control.v1.AuditRequest
+	(*AuditResponse)(nil),        // 37: isthmus.control.v1.AuditResponse
+	(*AuditEvent)(nil),           // 38: isthmus.control.v1.AuditEvent
+	(*BeginRequest)(nil),         // 39: isthmus.control.v1.BeginRequest
+	(*BeginResponse)(nil),        // 40: isthmus.control.v1.BeginResponse
+	(*AuthenticateRequest)(nil),  // 41: isthmus.control.v1.AuthenticateRequest
+	(*AuthenticateResponse)(nil), // 42: isthmus.control.v1.AuthenticateResponse
+	(*Usage)(nil),                // 43: isthmus.control.v1.Usage
+	(*HeartbeatRequest)(nil),     // 44: isthmus.control.v1.HeartbeatRequest
+	(*HeartbeatResponse)(nil),    // 45: isthmus.control.v1.HeartbeatResponse
+	(*EndSessionRequest)(nil),    // 46: isthmus.control.v1.EndSessionRequest
+	(*EndSessionResponse)(nil),   // 47: isthmus.control.v1.EndSessionResponse
+	(*CallRequest)(nil),          // 48: isthmus.control.v1.CallRequest
+	(*CallResponse)(nil),         // 49: isthmus.control.v1.CallResponse
+	(*StatusRequest)(nil),        // 50: isthmus.control.v1.StatusRequest
+	(*StatusResponse)(nil),       // 51: isthmus.control.v1.StatusResponse
+	(*ConfirmClockRequest)(nil),  // 52: isthmus.control.v1.ConfirmClockRequest
+	(*ConfirmClockResponse)(nil), // 53: isthmus.control.v1.ConfirmClockResponse
+	(*AgentStatus)(nil),          // 54: isthmus.control.v1.AgentStatus
+	nil,                          // 55: isthmus.control.v1.Topic.ConfigEntry
 }
 var file_control_controlpb_control_proto_depIdxs = []int32{
 	6,  // 0: isthmus.control.v1.PlanRequest.partitions:type_name -> isthmus.control.v1.PlanPartition
@@ -2565,36 +4687,67 @@ var file_control_controlpb_control_proto_depIdxs = []int32{
 	15, // 14: isthmus.control.v1.ListOffsetsResponse.partitions:type_name -> isthmus.control.v1.OffsetFound
 	4,  // 15: isthmus.control.v1.OffsetFound.extent:type_name -> isthmus.control.v1.Extent
 	18, // 16: isthmus.control.v1.TopicsResponse.topics:type_name -> isthmus.control.v1.Topic
-	33, // 17: isthmus.control.v1.Topic.config:type_name -> isthmus.control.v1.Topic.ConfigEntry
-	21, // 18: isthmus.control.v1.LoginResponse.shares:type_name -> isthmus.control.v1.Share
-	32, // 19: isthmus.control.v1.StatusResponse.agents:type_name -> isthmus.control.v1.AgentStatus
-	0,  // 20: isthmus.control.v1.SequencerService.Commit:input_type -> isthmus.control.v1.CommitRequest
-	5,  // 21: isthmus.control.v1.IndexService.Plan:input_type -> isthmus.control.v1.PlanRequest
-	9,  // 22: isthmus.control.v1.IndexService.Watch:input_type -> isthmus.control.v1.WatchRequest
-	12, // 23: isthmus.control.v1.IndexService.ListOffsets:input_type -> isthmus.control.v1.ListOffsetsRequest
-	16, // 24: isthmus.control.v1.IndexService.Topics:input_type -> isthmus.control.v1.TopicsRequest
-	19, // 25: isthmus.control.v1.MembershipService.Login:input_type -> isthmus.control.v1.LoginRequest
-	22, // 26: isthmus.control.v1.MembershipService.Heartbeat:input_type -> isthmus.control.v1.HeartbeatRequest
-	24, // 27: isthmus.control.v1.MembershipService.EndSession:input_type -> isthmus.control.v1.EndSessionRequest
-	26, // 28: isthmus.control.v1.TunnelService.Call:input_type -> isthmus.control.v1.CallRequest
-	28, // 29: isthmus.control.v1.StatusService.Status:input_type -> isthmus.control.v1.StatusRequest
-	30, // 30: isthmus.control.v1.StatusService.ConfirmClock:input_type -> isthmus.control.v1.ConfirmClockRequest
-	1,  // 31: isthmus.control.v1.SequencerService.Commit:output_type -> isthmus.control.v1.CommitResponse
-	7,  // 32: isthmus.control.v1.IndexService.Plan:output_type -> isthmus.control.v1.PlanResponse
-	10, // 33: isthmus.control.v1.IndexService.Watch:output_type -> isthmus.control.v1.WatchResponse
-	14, // 34: isthmus.control.v1.IndexService.ListOffsets:output_type -> isthmus.control.v1.ListOffsetsResponse
-	17, // 35: isthmus.control.v1.IndexService.Topics:output_type -> isthmus.control.v1.TopicsResponse
-	20, // 36: isthmus.control.v1.MembershipService.Login:output_type -> isthmus.control.v1.LoginResponse
-	23, // 37: isthmus.control.v1.MembershipService.Heartbeat:output_type -> isthmus.control.v1.HeartbeatResponse
-	25, // 38: isthmus.control.v1.MembershipService.EndSession:output_type -> isthmus.control.v1.EndSessionResponse
-	27, // 39: isthmus.control.v1.TunnelService.Call:output_type -> isthmus.control.v1.CallResponse
-	29, // 40: isthmus.control.v1.StatusService.Status:output_type -> isthmus.control.v1.StatusResponse
-	31, // 41: isthmus.control.v1.StatusService.ConfirmClock:output_type -> isthmus.control.v1.ConfirmClockResponse
-	31, // [31:42] is the sub-list for method output_type
-	20, // [20:31] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	55, // 17: isthmus.control.v1.Topic.config:type_name -> isthmus.control.v1.Topic.ConfigEntry
+	22, // 18: isthmus.control.v1.LoginResponse.shares:type_name -> isthmus.control.v1.Share
+	21, // 19: isthmus.control.v1.LoginResponse.keys:type_name -> isthmus.control.v1.GossipKeys
+	25, // 20: isthmus.control.v1.LoginResponse.quota:type_name -> isthmus.control.v1.Quota
+	23, // 21: isthmus.control.v1.Share.roles:type_name -> isthmus.control.v1.ShareRole
+	25, // 22: isthmus.control.v1.AgentGroup.quota:type_name -> isthmus.control.v1.Quota
+	28, // 23: isthmus.control.v1.Binding.match:type_name -> isthmus.control.v1.Match
+	22, // 24: isthmus.control.v1.WallChange.put_share:type_name -> isthmus.control.v1.Share
+	24, // 25: isthmus.control.v1.WallChange.put_group:type_name -> isthmus.control.v1.AgentGroup
+	26, // 26: isthmus.control.v1.WallChange.put_grant:type_name -> isthmus.control.v1.Grant
+	27, // 27: isthmus.control.v1.WallChange.put_binding:type_name -> isthmus.control.v1.Binding
+	31, // 28: isthmus.control.v1.WallChange.put_join_token:type_name -> isthmus.control.v1.JoinToken
+	30, // 29: isthmus.control.v1.WallChange.revoke_role:type_name -> isthmus.control.v1.RevokeRole
+	29, // 30: isthmus.control.v1.ChangeRequest.change:type_name -> isthmus.control.v1.WallChange
+	22, // 31: isthmus.control.v1.WallsResponse.shares:type_name -> isthmus.control.v1.Share
+	24, // 32: isthmus.control.v1.WallsResponse.groups:type_name -> isthmus.control.v1.AgentGroup
+	26, // 33: isthmus.control.v1.WallsResponse.grants:type_name -> isthmus.control.v1.Grant
+	27, // 34: isthmus.control.v1.WallsResponse.bindings:type_name -> isthmus.control.v1.Binding
+	38, // 35: isthmus.control.v1.AuditResponse.events:type_name -> isthmus.control.v1.AuditEvent
+	43, // 36: isthmus.control.v1.HeartbeatRequest.fetched:type_name -> isthmus.control.v1.Usage
+	21, // 37: isthmus.control.v1.HeartbeatResponse.keys:type_name -> isthmus.control.v1.GossipKeys
+	25, // 38: isthmus.control.v1.HeartbeatResponse.quota:type_name -> isthmus.control.v1.Quota
+	22, // 39: isthmus.control.v1.HeartbeatResponse.shares:type_name -> isthmus.control.v1.Share
+	54, // 40: isthmus.control.v1.StatusResponse.agents:type_name -> isthmus.control.v1.AgentStatus
+	0,  // 41: isthmus.control.v1.SequencerService.Commit:input_type -> isthmus.control.v1.CommitRequest
+	5,  // 42: isthmus.control.v1.IndexService.Plan:input_type -> isthmus.control.v1.PlanRequest
+	9,  // 43: isthmus.control.v1.IndexService.Watch:input_type -> isthmus.control.v1.WatchRequest
+	12, // 44: isthmus.control.v1.IndexService.ListOffsets:input_type -> isthmus.control.v1.ListOffsetsRequest
+	16, // 45: isthmus.control.v1.IndexService.Topics:input_type -> isthmus.control.v1.TopicsRequest
+	19, // 46: isthmus.control.v1.MembershipService.Login:input_type -> isthmus.control.v1.LoginRequest
+	44, // 47: isthmus.control.v1.MembershipService.Heartbeat:input_type -> isthmus.control.v1.HeartbeatRequest
+	46, // 48: isthmus.control.v1.MembershipService.EndSession:input_type -> isthmus.control.v1.EndSessionRequest
+	48, // 49: isthmus.control.v1.TunnelService.Call:input_type -> isthmus.control.v1.CallRequest
+	39, // 50: isthmus.control.v1.AuthService.Begin:input_type -> isthmus.control.v1.BeginRequest
+	41, // 51: isthmus.control.v1.AuthService.Authenticate:input_type -> isthmus.control.v1.AuthenticateRequest
+	32, // 52: isthmus.control.v1.WallsService.Change:input_type -> isthmus.control.v1.ChangeRequest
+	34, // 53: isthmus.control.v1.WallsService.Walls:input_type -> isthmus.control.v1.WallsRequest
+	36, // 54: isthmus.control.v1.WallsService.Audit:input_type -> isthmus.control.v1.AuditRequest
+	50, // 55: isthmus.control.v1.StatusService.Status:input_type -> isthmus.control.v1.StatusRequest
+	52, // 56: isthmus.control.v1.StatusService.ConfirmClock:input_type -> isthmus.control.v1.ConfirmClockRequest
+	1,  // 57: isthmus.control.v1.SequencerService.Commit:output_type -> isthmus.control.v1.CommitResponse
+	7,  // 58: isthmus.control.v1.IndexService.Plan:output_type -> isthmus.control.v1.PlanResponse
+	10, // 59: isthmus.control.v1.IndexService.Watch:output_type -> isthmus.control.v1.WatchResponse
+	14, // 60: isthmus.control.v1.IndexService.ListOffsets:output_type -> isthmus.control.v1.ListOffsetsResponse
+	17, // 61: isthmus.control.v1.IndexService.Topics:output_type -> isthmus.control.v1.TopicsResponse
+	20, // 62: isthmus.control.v1.MembershipService.Login:output_type -> isthmus.control.v1.LoginResponse
+	45, // 63: isthmus.control.v1.MembershipService.Heartbeat:output_type -> isthmus.control.v1.HeartbeatResponse
+	47, // 64: isthmus.control.v1.MembershipService.EndSession:output_type -> isthmus.control.v1.EndSessionResponse
+	49, // 65: isthmus.control.v1.TunnelService.Call:output_type -> isthmus.control.v1.CallResponse
+	40, // 66: isthmus.control.v1.AuthService.Begin:output_type -> isthmus.control.v1.BeginResponse
+	42, // 67: isthmus.control.v1.AuthService.Authenticate:output_type -> isthmus.control.v1.AuthenticateResponse
+	33, // 68: isthmus.control.v1.WallsService.Change:output_type -> isthmus.control.v1.ChangeResponse
+	35, // 69: isthmus.control.v1.WallsService.Walls:output_type -> isthmus.control.v1.WallsResponse
+	37, // 70: isthmus.control.v1.WallsService.Audit:output_type -> isthmus.control.v1.AuditResponse
+	51, // 71: isthmus.control.v1.StatusService.Status:output_type -> isthmus.control.v1.StatusResponse
+	53, // 72: isthmus.control.v1.StatusService.ConfirmClock:output_type -> isthmus.control.v1.ConfirmClockResponse
+	57, // [57:73] is the sub-list for method output_type
+	41, // [41:57] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_control_controlpb_control_proto_init() }
@@ -2602,15 +4755,29 @@ func file_control_controlpb_control_proto_init() {
 	if File_control_controlpb_control_proto != nil {
 		return
 	}
+	file_control_controlpb_control_proto_msgTypes[29].OneofWrappers = []any{
+		(*WallChange_PutShare)(nil),
+		(*WallChange_PutGroup)(nil),
+		(*WallChange_PutGrant)(nil),
+		(*WallChange_PutBinding)(nil),
+		(*WallChange_RemoveGroup)(nil),
+		(*WallChange_RemoveGrant)(nil),
+		(*WallChange_RemoveBinding)(nil),
+		(*WallChange_RevokeGroup)(nil),
+		(*WallChange_PutJoinToken)(nil),
+		(*WallChange_RotateGroup)(nil),
+		(*WallChange_RemoveShare)(nil),
+		(*WallChange_RevokeRole)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_controlpb_control_proto_rawDesc), len(file_control_controlpb_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   34,
+			NumMessages:   56,
 			NumExtensions: 0,
-			NumServices:   5,
+			NumServices:   7,
 		},
 		GoTypes:           file_control_controlpb_control_proto_goTypes,
 		DependencyIndexes: file_control_controlpb_control_proto_depIdxs,

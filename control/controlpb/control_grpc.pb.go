@@ -641,6 +641,340 @@ var TunnelService_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
+	AuthService_Begin_FullMethodName        = "/isthmus.control.v1.AuthService/Begin"
+	AuthService_Authenticate_FullMethodName = "/isthmus.control.v1.AuthService/Authenticate"
+)
+
+// AuthServiceClient is the client API for AuthService service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// AuthService turns a proof of identity into a token for every other call.
+type AuthServiceClient interface {
+	// Begin gives what a proof is bound to.
+	Begin(ctx context.Context, in *BeginRequest, opts ...grpc.CallOption) (*BeginResponse, error)
+	// Authenticate verifies a proof, finds its binding, and gives a token and a certificate.
+	Authenticate(ctx context.Context, in *AuthenticateRequest, opts ...grpc.CallOption) (*AuthenticateResponse, error)
+}
+
+type authServiceClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewAuthServiceClient(cc grpc.ClientConnInterface) AuthServiceClient {
+	return &authServiceClient{cc}
+}
+
+func (c *authServiceClient) Begin(ctx context.Context, in *BeginRequest, opts ...grpc.CallOption) (*BeginResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BeginResponse)
+	err := c.cc.Invoke(ctx, AuthService_Begin_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *authServiceClient) Authenticate(ctx context.Context, in *AuthenticateRequest, opts ...grpc.CallOption) (*AuthenticateResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AuthenticateResponse)
+	err := c.cc.Invoke(ctx, AuthService_Authenticate_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// AuthServiceServer is the server API for AuthService service.
+// All implementations must embed UnimplementedAuthServiceServer
+// for forward compatibility.
+//
+// AuthService turns a proof of identity into a token for every other call.
+type AuthServiceServer interface {
+	// Begin gives what a proof is bound to.
+	Begin(context.Context, *BeginRequest) (*BeginResponse, error)
+	// Authenticate verifies a proof, finds its binding, and gives a token and a certificate.
+	Authenticate(context.Context, *AuthenticateRequest) (*AuthenticateResponse, error)
+	mustEmbedUnimplementedAuthServiceServer()
+}
+
+// UnimplementedAuthServiceServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedAuthServiceServer struct{}
+
+func (UnimplementedAuthServiceServer) Begin(context.Context, *BeginRequest) (*BeginResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Begin not implemented")
+}
+func (UnimplementedAuthServiceServer) Authenticate(context.Context, *AuthenticateRequest) (*AuthenticateResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Authenticate not implemented")
+}
+func (UnimplementedAuthServiceServer) mustEmbedUnimplementedAuthServiceServer() {}
+func (UnimplementedAuthServiceServer) testEmbeddedByValue()                     {}
+
+// UnsafeAuthServiceServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to AuthServiceServer will
+// result in compilation errors.
+type UnsafeAuthServiceServer interface {
+	mustEmbedUnimplementedAuthServiceServer()
+}
+
+func RegisterAuthServiceServer(s grpc.ServiceRegistrar, srv AuthServiceServer) {
+	// If the following call panics, it indicates UnimplementedAuthServiceServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&AuthService_ServiceDesc, srv)
+}
+
+func _AuthService_Begin_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BeginRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).Begin(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_Begin_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).Begin(ctx, req.(*BeginRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuthService_Authenticate_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AuthenticateRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuthServiceServer).Authenticate(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuthService_Authenticate_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuthServiceServer).Authenticate(ctx, req.(*AuthenticateRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// AuthService_ServiceDesc is the grpc.ServiceDesc for AuthService service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var AuthService_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "isthmus.control.v1.AuthService",
+	HandlerType: (*AuthServiceServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "Begin",
+			Handler:    _AuthService_Begin_Handler,
+		},
+		{
+			MethodName: "Authenticate",
+			Handler:    _AuthService_Authenticate_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
+	Metadata: "control/controlpb/control.proto",
+}
+
+const (
+	WallsService_Change_FullMethodName = "/isthmus.control.v1.WallsService/Change"
+	WallsService_Walls_FullMethodName  = "/isthmus.control.v1.WallsService/Walls"
+	WallsService_Audit_FullMethodName  = "/isthmus.control.v1.WallsService/Audit"
+)
+
+// WallsServiceClient is the client API for WallsService service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// WallsService is for operators: shares, groups, grants, bindings, and what was done under them.
+type WallsServiceClient interface {
+	// Change carries out one change; it needs admin.
+	Change(ctx context.Context, in *ChangeRequest, opts ...grpc.CallOption) (*ChangeResponse, error)
+	Walls(ctx context.Context, in *WallsRequest, opts ...grpc.CallOption) (*WallsResponse, error)
+	// Audit tells who did what, oldest first.
+	Audit(ctx context.Context, in *AuditRequest, opts ...grpc.CallOption) (*AuditResponse, error)
+}
+
+type wallsServiceClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewWallsServiceClient(cc grpc.ClientConnInterface) WallsServiceClient {
+	return &wallsServiceClient{cc}
+}
+
+func (c *wallsServiceClient) Change(ctx context.Context, in *ChangeRequest, opts ...grpc.CallOption) (*ChangeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ChangeResponse)
+	err := c.cc.Invoke(ctx, WallsService_Change_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *wallsServiceClient) Walls(ctx context.Context, in *WallsRequest, opts ...grpc.CallOption) (*WallsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(WallsResponse)
+	err := c.cc.Invoke(ctx, WallsService_Walls_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *wallsServiceClient) Audit(ctx context.Context, in *AuditRequest, opts ...grpc.CallOption) (*AuditResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AuditResponse)
+	err := c.cc.Invoke(ctx, WallsService_Audit_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// WallsServiceServer is the server API for WallsService service.
+// All implementations must embed UnimplementedWallsServiceServer
+// for forward compatibility.
+//
+// WallsService is for operators: shares, groups, grants, bindings, and what was done under them.
+type WallsServiceServer interface {
+	// Change carries out one change; it needs admin.
+	Change(context.Context, *ChangeRequest) (*ChangeResponse, error)
+	Walls(context.Context, *WallsRequest) (*WallsResponse, error)
+	// Audit tells who did what, oldest first.
+	Audit(context.Context, *AuditRequest) (*AuditResponse, error)
+	mustEmbedUnimplementedWallsServiceServer()
+}
+
+// UnimplementedWallsServiceServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedWallsServiceServer struct{}
+
+func (UnimplementedWallsServiceServer) Change(context.Context, *ChangeRequest) (*ChangeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Change not implemented")
+}
+func (UnimplementedWallsServiceServer) Walls(context.Context, *WallsRequest) (*WallsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Walls not implemented")
+}
+func (UnimplementedWallsServiceServer) Audit(context.Context, *AuditRequest) (*AuditResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Audit not implemented")
+}
+func (UnimplementedWallsServiceServer) mustEmbedUnimplementedWallsServiceServer() {}
+func (UnimplementedWallsServiceServer) testEmbeddedByValue()                      {}
+
+// UnsafeWallsServiceServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to WallsServiceServer will
+// result in compilation errors.
+type UnsafeWallsServiceServer interface {
+	mustEmbedUnimplementedWallsServiceServer()
+}
+
+func RegisterWallsServiceServer(s grpc.ServiceRegistrar, srv WallsServiceServer) {
+	// If the following call panics, it indicates UnimplementedWallsServiceServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&WallsService_ServiceDesc, srv)
+}
+
+func _WallsService_Change_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ChangeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WallsServiceServer).Change(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WallsService_Change_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WallsServiceServer).Change(ctx, req.(*ChangeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WallsService_Walls_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(WallsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WallsServiceServer).Walls(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WallsService_Walls_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WallsServiceServer).Walls(ctx, req.(*WallsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WallsService_Audit_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AuditRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WallsServiceServer).Audit(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WallsService_Audit_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WallsServiceServer).Audit(ctx, req.(*AuditRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// WallsService_ServiceDesc is the grpc.ServiceDesc for WallsService service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var WallsService_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "isthmus.control.v1.WallsService",
+	HandlerType: (*WallsServiceServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "Change",
+			Handler:    _WallsService_Change_Handler,
+		},
+		{
+			MethodName: "Walls",
+			Handler:    _WallsService_Walls_Handler,
+		},
+		{
+			MethodName: "Audit",
+			Handler:    _WallsService_Audit_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
+	Metadata: "control/controlpb/control.proto",
+}
+
+const (
 	StatusService_Status_FullMethodName       = "/isthmus.control.v1.StatusService/Status"
 	StatusService_ConfirmClock_FullMethodName = "/isthmus.control.v1.StatusService/ConfirmClock"
 )
