@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -132,7 +133,7 @@ func serve(t *testing.T, scripts ...*script) *Client {
 	t.Helper()
 	listeners := map[string]*bufconn.Listener{}
 	c := Default()
-	c.BackoffMin, c.BackoffMax, c.Patience = time.Millisecond, 2*time.Millisecond, 10*time.Second
+	c.BackoffMin, c.BackoffMax, c.Patience, c.DeniedPause = time.Millisecond, 2*time.Millisecond, 10*time.Second, time.Millisecond
 	for i, s := range scripts {
 		addr := string(rune('a'+i)) + ":1"
 		c.Addrs = append(c.Addrs, addr)
@@ -348,6 +349,44 @@ func TestMembershipGivesUpWhatCannotSucceed(t *testing.T) {
 	s := &script{attempts: []attempt{{codes.PermissionDenied, true, false}}}
 	m := NewMembership(serve(t, s), LoginRequest{Agent: "a", Group: "g"}, Hooks{}, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	if err := m.Run(t.Context()); !errors.Is(err, ErrDenied) || !strings.Contains(err.Error(), "group g") {
+		t.Error(err)
+	}
+}
+
+// TestMembershipAsksAgainWhileDenied: an agent that is not let in says so and asks again; let in, it hears of every
+// change of the walls once, and of the walls as they are after each login.
+func TestMembershipAsksAgainWhileDenied(t *testing.T) {
+	no := attempt{codes.PermissionDenied, true, false}
+	s := &script{attempts: []attempt{no, no}, beats: []*controlpb.HeartbeatResponse{
+		{Walls: 3}, {Walls: 3}, {Walls: 4, Shares: []*controlpb.Share{{Name: "a", Bucket: "mem://", Roles: []*controlpb.ShareRole{{RoleArn: "arn"}}}}},
+		{Walls: 4, Quota: &controlpb.Quota{Requests: 5}}, {Walls: 4, Quota: &controlpb.Quota{Requests: 5}, Agents: 2}, {Ended: true},
+		{Walls: 4}, {Walls: 4}, {Walls: 5},
+	}}
+	news := make(chan string, 16)
+	m := NewMembership(serve(t, s), LoginRequest{Agent: "a", Group: "g"}, Hooks{
+		Granted: func(Grant) { news <- "granted" }, Ended: func(uint64) { news <- "ended" }, Seeds: func([]string) {},
+		Denied: func(error) { news <- "denied" },
+		Walls: func(b Beat) {
+			said := fmt.Sprintf("walls %d, %d requests, %d agents", b.Walls, b.Quota.Requests, b.Agents)
+			for _, s := range b.Shares {
+				said += " " + s.Name + " as " + s.Roles[0].ARN
+			}
+			news <- said
+		},
+	}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- m.Run(ctx) }()
+	for _, want := range []string{
+		"denied", "denied", "granted", "walls 3, 0 requests, 0 agents", "walls 4, 0 requests, 0 agents a as arn",
+		"walls 4, 5 requests, 0 agents", "walls 4, 5 requests, 2 agents", "ended", "granted", "walls 4, 0 requests, 0 agents", "walls 5, 0 requests, 0 agents",
+	} {
+		if got := <-news; got != want {
+			t.Fatalf("heard %q, want %q", got, want)
+		}
+	}
+	cancel()
+	if err := <-ran; err != nil {
 		t.Error(err)
 	}
 }

@@ -17,6 +17,8 @@ type Config struct {
 	ConnectTimeout time.Duration
 	// BackoffMin and BackoffMax bound the pause between attempts, which doubles and is jittered.
 	BackoffMin, BackoffMax time.Duration
+	// DeniedPause is how long an agent that is not let in waits before it asks again.
+	DeniedPause time.Duration
 	// KeepaliveTime is how long a silent connection is believed; KeepaliveTimeout how long it may take to answer.
 	KeepaliveTime, KeepaliveTimeout time.Duration
 	// MessageBytes bounds one answer.
@@ -30,6 +32,7 @@ func Default() Config {
 		ConnectTimeout:   3 * time.Second,
 		BackoffMin:       50 * time.Millisecond,
 		BackoffMax:       2 * time.Second,
+		DeniedPause:      5 * time.Second,
 		KeepaliveTime:    10 * time.Second,
 		KeepaliveTimeout: 5 * time.Second,
 		MessageBytes:     32 << 20,
@@ -52,7 +55,7 @@ func (c Config) Validate() error {
 		d    time.Duration
 	}{
 		{"patience", c.Patience}, {"connect timeout", c.ConnectTimeout}, {"least pause", c.BackoffMin},
-		{"longest pause", c.BackoffMax}, {"keepalive time", c.KeepaliveTime}, {"keepalive timeout", c.KeepaliveTimeout},
+		{"longest pause", c.BackoffMax}, {"denied pause", c.DeniedPause}, {"keepalive time", c.KeepaliveTime}, {"keepalive timeout", c.KeepaliveTimeout},
 	} {
 		if d.d <= 0 {
 			faults = append(faults, fmt.Errorf("%s %s is not positive", d.name, d.d))

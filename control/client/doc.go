@@ -18,6 +18,7 @@
 // # Words
 //
 //	grant        what a login gives: the session, the group's gossip key, seeds and shares
+//	walls        shares, groups, grants and bindings; operators' tools change them, agents hear that they changed
 //	membership   the loop that keeps one session alive, and gets the next one when it has ended
 //
 // # Metrics

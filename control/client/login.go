@@ -34,19 +34,19 @@ type Grant struct {
 	Heartbeat   time.Duration
 	GossipKey   []byte // 32 bytes, of the own group alone
 	Seeds       []string
-	Shares      []Share
-}
-
-// Share says where the objects of a share lie.
-type Share struct {
-	Name   string
-	Bucket string // URL
+	Shares      []Share // those that the group was granted, with roles of the own group alone
+	Quota       Quota   // of the own group
+	Agents      int32   // of the group, that share the quota
 }
 
 // Beat answers a heartbeat.
 type Beat struct {
-	Ended bool
-	Seeds []string
+	Ended  bool
+	Seeds  []string
+	Shares []Share // as they are now
+	Quota  Quota
+	Agents int32
+	Walls  uint64 // rises with every change of the walls
 }
 
 // Login gets a session and makes it the one that later calls name. A login whose answer is lost
@@ -67,9 +67,7 @@ func (c *Client) Login(ctx context.Context, r LoginRequest) (Grant, error) {
 		Session: got.GetSession(), Incarnation: got.GetIncarnation(), Cluster: got.GetCluster(), ClusterID: got.GetClusterId(),
 		NodeID: got.GetNodeId(), Lease: time.Duration(got.GetLeaseMs()) * time.Millisecond,
 		Heartbeat: time.Duration(got.GetHeartbeatMs()) * time.Millisecond, GossipKey: got.GetGossipKey(), Seeds: got.GetSeeds(),
-	}
-	for _, s := range got.GetShares() {
-		g.Shares = append(g.Shares, Share{s.GetName(), s.GetBucket()})
+		Shares: shares(got.GetShares()), Quota: quotaOf(got.GetQuota()), Agents: got.GetAgents(),
 	}
 	if g.Session == 0 || g.Heartbeat <= 0 || g.Lease <= 0 {
 		return Grant{}, fmt.Errorf("log in as agent %s of group %s: %w: the answer names session %d, heartbeat %s, lease %s", r.Agent, r.Group, ErrInternal, g.Session, g.Heartbeat, g.Lease)
@@ -88,7 +86,10 @@ func (c *Client) Heartbeat(ctx context.Context, session uint64) (Beat, error) {
 	if err != nil {
 		return Beat{}, fmt.Errorf("keep session %d: %w", session, err)
 	}
-	return Beat{Ended: got.GetEnded(), Seeds: got.GetSeeds()}, nil
+	return Beat{
+		Ended: got.GetEnded(), Seeds: got.GetSeeds(), Shares: shares(got.GetShares()), Quota: quotaOf(got.GetQuota()),
+		Agents: got.GetAgents(), Walls: got.GetWalls(),
+	}, nil
 }
 
 // EndSession ends a session if it still lives. After it returns nil, a sequence of the session that

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -16,6 +17,11 @@ type Hooks struct {
 	Ended func(session uint64)
 	// Seeds: the addresses of the group's live agents have changed.
 	Seeds func(seeds []string)
+	// Walls: what the group may do, has, or shares with others has changed, or may have. May be nil.
+	Walls func(Beat)
+	// Denied: the control plane does not let the agent in, or no longer. It is asked again from time to time, for
+	// the wall may be opened. May be nil: Run then returns the error.
+	Denied func(error)
 	// Reached: the control plane has not answered for half a lease, or answers again. May be nil.
 	Reached func(bool)
 }
@@ -86,6 +92,11 @@ func (m *Membership) Run(ctx context.Context) error {
 		case err == nil:
 			m.keep(ctx, g)
 		case ctx.Err() != nil:
+		case errors.Is(err, ErrDenied) && m.hooks.Denied != nil:
+			m.hear() // it was the control plane that said so
+			m.log.Warn("not let in, trying again", "error", err)
+			m.hooks.Denied(err)
+			_ = sleep(ctx, m.client.config.DeniedPause) // cut short only when ctx ends, and with it the loop
 		case !retriable(err):
 			return err
 		default:
@@ -100,8 +111,8 @@ func (m *Membership) Run(ctx context.Context) error {
 func (m *Membership) keep(ctx context.Context, g Grant) {
 	tick := time.NewTicker(g.Heartbeat)
 	defer tick.Stop()
-	seeds := g.Seeds
-	for m.live().Session == g.Session {
+	last := Beat{Seeds: g.Seeds}
+	for first := true; m.live().Session == g.Session; {
 		select {
 		case <-ctx.Done():
 			return
@@ -116,16 +127,27 @@ func (m *Membership) keep(ctx context.Context, g Grant) {
 		switch {
 		case ctx.Err() != nil:
 			return
-		case err != nil:
-			m.log.Warn("heartbeat failed; the session lives until the control plane says otherwise", "session", g.Session, "error", err)
-		case beat.Ended:
-			m.log.Warn("session has ended", "session", g.Session)
+		case errors.Is(err, ErrDenied), err == nil && beat.Ended:
+			m.log.Warn("session has ended", "session", g.Session, "error", err)
 			m.forget(g.Session)
 			m.hooks.Ended(g.Session)
-		case !slices.Equal(seeds, beat.Seeds):
-			seeds = beat.Seeds
-			m.hooks.Seeds(seeds)
+		case err != nil:
+			m.log.Warn("heartbeat failed; the session lives until the control plane says otherwise", "session", g.Session, "error", err)
+		default:
+			m.compare(last, beat, first)
+			last, first = beat, false
 		}
+	}
+}
+
+// compare tells what a heartbeat has brought. The login does not say which walls it was granted under, so that
+// the first heartbeat after it always counts as news.
+func (m *Membership) compare(last, beat Beat, first bool) {
+	if !slices.Equal(last.Seeds, beat.Seeds) {
+		m.hooks.Seeds(beat.Seeds)
+	}
+	if m.hooks.Walls != nil && (first || last.Walls != beat.Walls || last.Quota != beat.Quota || last.Agents != beat.Agents) {
+		m.hooks.Walls(beat)
 	}
 }
 
