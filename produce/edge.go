@@ -2,8 +2,11 @@ package produce
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
+
+	"github.com/isthmusdata/isthmus/internal/topic"
 )
 
 // carryOut does what the writer asks, in order, waiting for nothing.
@@ -80,6 +83,10 @@ func (r *Runner) askEnd(session uint64) {
 		if r.ctx.Err() != nil {
 			return
 		}
+		if errors.Is(err, topic.ErrDenied) {
+			r.denied(err)
+			return // the writer asks to be let in
+		}
 		r.often.Warn("end", "ask what became of the session: will be tried again", "session", session, "error", err)
 		pause(r.ctx, r.backoff(try))
 	}
@@ -91,6 +98,8 @@ func (r *Runner) login(last uint64) {
 		switch {
 		case r.ctx.Err() != nil:
 			return
+		case errors.Is(err, topic.ErrDenied):
+			r.denied(err)
 		case err != nil:
 			r.often.Warn("login", "log in to the control plane: will be tried again", "error", err)
 		case s.ID == last:
@@ -103,6 +112,13 @@ func (r *Runner) login(last uint64) {
 		}
 		pause(r.ctx, r.backoff(try))
 	}
+}
+
+// denied tells the writer that the control plane does not let the agent in.
+func (r *Runner) denied(err error) {
+	r.often.Warn("denied", "the control plane does not let the agent in: what clients send is refused", "error", err)
+	why := err.Error()
+	r.post(func(w *Writer, now Now) { w.Denied(now, why) })
 }
 
 // backoff doubles from RetryMin to RetryMax; half of it is chance, so that agents do not return

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/isthmusdata/isthmus/internal/topic"
@@ -145,14 +144,16 @@ func (h *Handler) lookup(ctx context.Context, acks int16, name string) (topic.To
 		return topic.Topic{}, refuse(codeAcks, "acks must be -1, 0 or 1, not %d", acks)
 	}
 	t, err := h.topics.Lookup(ctx, name)
-	var known *kerr.Error
+	var known interface{ KafkaCode() int16 }
 	switch {
 	case err == nil:
 		return t, nil
 	case errors.Is(err, topic.ErrUnknown):
 		return t, refuse(codeUnknownTopic, "topic %q does not exist, or this group may not see it", name)
+	case errors.Is(err, topic.ErrDenied):
+		return t, refuse(codeUnauthorized, "topic %q: %v", name, err)
 	case errors.As(err, &known):
-		return t, refuse(known.Code, "topic %q: %v", name, err)
+		return t, refuse(known.KafkaCode(), "topic %q: %v", name, err)
 	default:
 		return t, refuse(codeRetry, "look up topic %q: %v", name, err)
 	}

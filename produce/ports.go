@@ -15,7 +15,8 @@ type Uploader interface {
 }
 
 // Sequencer is what produce asks of the control plane. The runner calls each again until it
-// succeeds.
+// succeeds. An error that wraps topic.ErrDenied says that the agent is not let in, or no longer: what waits is then
+// refused with TOPIC_AUTHORIZATION_FAILED.
 type Sequencer interface {
 	// Commits opens a stream for the commits of a session, also of one that has ended.
 	Commits(ctx context.Context, session uint64) (CommitStream, error)
@@ -34,8 +35,8 @@ type CommitStream interface {
 	Close() error
 }
 
-// Topics knows the topics. Lookup returns an error that wraps topic.ErrUnknown, or a *kerr.Error,
-// when it is certain of the answer; any other error is a reason to try again later. It is called
+// Topics knows the topics. Lookup returns an error that wraps topic.ErrUnknown or topic.ErrDenied, or one with a
+// method KafkaCode() int16, when it is certain of the answer; any other error is a reason to try again later. It is called
 // on the reader of a connection, and so answers within a few seconds, whatever is away.
 type Topics interface {
 	Lookup(ctx context.Context, name string) (topic.Topic, error)

@@ -3,6 +3,7 @@ package produce
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -24,6 +25,13 @@ func idempotent(pid int64, seq int32, records int) []byte {
 	return frame(recordtest.Batch(recordtest.Options{Records: records, Size: 10, Time: time.Now().UnixMilli(), Idempotent: true, ProducerID: pid, Sequence: seq}))
 }
 
+// coded is a confirmed refusal, as the cache of topics gives it.
+type coded int16
+
+func (c coded) Error() string { return kerr.ErrorForCode(int16(c)).Error() }
+
+func (c coded) KafkaCode() int16 { return int16(c) }
+
 // Each partition is answered for itself, in the order of the request.
 func TestProduceAnswersEachPartition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -31,7 +39,8 @@ func TestProduceAnswersEachPartition(t *testing.T) {
 		defer r.stop()
 		r.seq.ends[topic.Partition{Topic: topic.ID{1}, Index: 2}] = 100
 		r.topics.errs["away"] = errors.New("dial: no route")
-		r.topics.errs["walled"] = kerr.TopicAuthorizationFailed
+		r.topics.errs["walled"] = coded(29)
+		r.topics.errs["shut"] = fmt.Errorf("ask: %w: there is no binding", topic.ErrDenied)
 		p := partitions(t, <-r.serve(request(-1,
 			part{"events", 2, batchOf(3)},
 			part{"events", 9, batchOf(1)},
@@ -40,6 +49,7 @@ func TestProduceAnswersEachPartition(t *testing.T) {
 			part{"__consumer_offsets", 0, batchOf(1)},
 			part{"away", 0, batchOf(1)},
 			part{"walled", 0, batchOf(1)},
+			part{"shut", 0, batchOf(1)},
 			part{"events", 0, batchOf(1)},
 			part{"stamped", 1, batchOf(1)},
 		)))
@@ -49,7 +59,7 @@ func TestProduceAnswersEachPartition(t *testing.T) {
 			text   string
 		}{
 			{0, 100, ""}, {3, -1, "partitions 0 to 3"}, {0, 103, ""}, {3, -1, `"ghosts"`}, {17, -1, "internal"},
-			{19, -1, "no route"}, {29, -1, "walled"}, {0, 0, ""}, {0, 0, ""},
+			{19, -1, "no route"}, {29, -1, "walled"}, {29, -1, "no binding"}, {0, 0, ""}, {0, 0, ""},
 		}
 		for i, w := range want {
 			if p[i].ErrorCode != w.code || p[i].BaseOffset != w.offset {
@@ -59,8 +69,8 @@ func TestProduceAnswersEachPartition(t *testing.T) {
 				t.Errorf("partition %d: message %v, want one with %q", i, got, w.text)
 			}
 		}
-		if p[0].LogAppendTime != -1 || p[8].LogAppendTime != time.Now().Add(-20*time.Millisecond).UnixMilli() {
-			t.Errorf("append times %d and %d", p[0].LogAppendTime, p[8].LogAppendTime)
+		if p[0].LogAppendTime != -1 || p[9].LogAppendTime != time.Now().Add(-20*time.Millisecond).UnixMilli() {
+			t.Errorf("append times %d and %d", p[0].LogAppendTime, p[9].LogAppendTime)
 		}
 		if len(r.bucket.objects) != 1 {
 			t.Errorf("%d objects", len(r.bucket.objects))

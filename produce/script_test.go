@@ -27,7 +27,7 @@ import (
 //	fly N [size=N]          N uploads of one batch each, stored after 100ms and answered, to learn the pace; prints nothing
 //	reply SHARE/SEQ OUTCOME…  answered with one of @OFFSET dup@OFFSET dup46 err=CODE for each row;
 //	                        gone, ended, unauthorized, out-of-order [last=N]; session=N of another session
-//	stream up|down, session start|ended|resolved N, drain, abort
+//	stream up|down, session start|ended|resolved|denied N, denied, drain, abort
 //	state                   what the writer holds
 func TestWriter(t *testing.T) {
 	datadriven.Walk(t, "testdata/writer", func(t *testing.T, path string) {
@@ -138,7 +138,11 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 			s.w.SessionEnded(s.at(), id)
 		case "resolved":
 			s.w.SessionResolved(s.at(), id)
+		case "denied":
+			s.w.SessionDenied(s.at(), id)
 		}
+	case "denied":
+		s.w.Denied(s.at(), "no binding")
 	case "drain":
 		s.w.Drain(s.at())
 	case "abort":

@@ -5,6 +5,7 @@ import "github.com/isthmusdata/isthmus/internal/segment"
 // phase is where the writer stands with its session:
 //
 //	loggingIn → live → asking → resolving → loggingIn …
+//	                         → loggingIn, when the control plane does not let the agent in
 //
 // A session is left only by asking the control plane to end it. When that is answered, "not
 // placed" is final; until then no sent segment is answered, for its commit may still be under
@@ -48,6 +49,7 @@ func (w *Writer) SessionStarted(now Now, s Session) {
 		return
 	}
 	w.session, w.phase = s, live
+	w.denied, w.deniedTill = "", 0
 	w.streamUp, w.streamDown, w.resends = false, now.At, 0
 	w.emit(Effect{Kind: OpenStream, Session: s.ID})
 	for _, one := range w.order {
@@ -61,6 +63,14 @@ func (w *Writer) SessionEnded(now Now, session uint64) {
 	w.now = now
 	if session == w.session.ID && w.phase == live {
 		w.ask("a heartbeat says so")
+	}
+}
+
+// SessionDenied says that the control plane no longer takes commits of the session.
+func (w *Writer) SessionDenied(now Now, session uint64) {
+	w.now = now
+	if session == w.session.ID && w.phase == live {
+		w.ask("the control plane takes no commits of it any more")
 	}
 }
 
@@ -114,6 +124,40 @@ func (w *Writer) failUnsent(g *sealedSegment, a Answer) {
 	g.left = 0
 	w.setState(g, done)
 	w.release(g)
+}
+
+// Denied says that the control plane does not let the agent in: no session is given, or the end of the last one not
+// told. What waits is refused, and so is what comes while the denial is fresh. What became of commits that were sent will
+// not be said, so their clients are disconnected.
+func (w *Writer) Denied(now Now, why string) {
+	w.now = now
+	if w.phase != asking && w.phase != loggingIn {
+		return
+	}
+	w.denied, w.deniedTill = why, now.At+w.cfg.UploadDeadline
+	a := w.denial()
+	for _, s := range w.order {
+		for _, g := range append([]*sealedSegment(nil), s.segs...) {
+			switch {
+			case g.unsent():
+				w.failUnsent(g, a)
+			case g.state == sent:
+				w.gone(g, "the control plane no longer speaks to this agent")
+			}
+		}
+		w.dropOpen(s, a, func(*Batch) bool { return true })
+	}
+	if w.phase == asking {
+		w.emit(Effect{Kind: CloseStream, Session: w.session.ID})
+		w.streamUp = false
+		w.login()
+	}
+	w.settle()
+}
+
+// denial is the answer while the agent is not let in.
+func (w *Writer) denial() Answer {
+	return refused(codeUnauthorized, "the control plane does not let this agent in: "+w.denied)
 }
 
 // resolve gives up on answers that the control plane no longer keeps.

@@ -2,9 +2,11 @@ package produce
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/isthmusdata/isthmus/internal/segment"
+	"github.com/isthmusdata/isthmus/internal/topic"
 )
 
 // stream keeps a commit stream of one session open. What is queued while there is none is
@@ -53,6 +55,9 @@ func (s *stream) run() {
 		}
 		if s.ctx.Err() != nil {
 			return
+		}
+		if errors.Is(err, topic.ErrDenied) { // whoever may not commit in a session has to leave it
+			s.r.post(func(w *Writer, now Now) { w.SessionDenied(now, s.session) })
 		}
 		s.r.often.Warn("stream", "commit stream to the control plane: will be opened again", "session", s.session, "error", err)
 		pause(s.ctx, s.r.backoff(try))

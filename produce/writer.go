@@ -38,6 +38,8 @@ type Writer struct {
 	heard      time.Duration // the last answer, or the moment from which one is awaited
 	resends    int           // since the last answer
 	resolveBy  time.Duration // resolving: when the answers are given up
+	denied     string        // why the control plane does not let the agent in
+	deniedTill time.Duration // batches are refused until then for it
 
 	shares   map[string]*share
 	order    []*share // as they were first seen: nothing depends on the order of a map
@@ -69,6 +71,10 @@ func (w *Writer) Append(now Now, batches ...*Batch) {
 		w.unanswered++
 		w.drained = false
 		s := w.share(b.Share)
+		if now.At < w.deniedTill {
+			w.refuse([]*Batch{b}, w.denial())
+			continue
+		}
 		if s.deniedTill != 0 && now.At < s.deniedTill {
 			w.refuse([]*Batch{b}, refused(codeUnauthorized, "the agent's group may not produce to share "+s.name))
 			continue

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/isthmusdata/isthmus/control/controlpb"
+	"github.com/isthmusdata/isthmus/internal/topic"
 )
 
 // What a call may end with; everything it returns wraps one of these, or the context's error.
@@ -18,8 +19,8 @@ var (
 	ErrUnavailable = errors.New("control plane does not answer")
 	// ErrSessionEnded: the session has ended, for good.
 	ErrSessionEnded = errors.New("session has ended")
-	// ErrDenied: this agent may not do that.
-	ErrDenied = errors.New("not allowed")
+	// ErrDenied: the caller may not do that.
+	ErrDenied = topic.ErrDenied
 	// ErrInvalid: the request can never succeed.
 	ErrInvalid = errors.New("invalid request")
 	// ErrInternal: the control plane has failed at this request.

@@ -71,3 +71,7 @@ func printable(name string) string { return strings.ToValidUTF8(name, "?") }
 
 // ErrUnknown says that a confirmed leader read found no such topic or partition.
 var ErrUnknown = errors.New("unknown topic or partition")
+
+// ErrDenied says that the control plane does not let the caller do what it asked for. It is an answer: asking again
+// is of no use until somebody has changed the walls.
+var ErrDenied = errors.New("not allowed")
