@@ -14,6 +14,7 @@ import (
 
 	"github.com/isthmusdata/isthmus/internal/sched"
 	"github.com/isthmusdata/isthmus/internal/segment"
+	"github.com/isthmusdata/isthmus/internal/topic"
 	"github.com/isthmusdata/isthmus/internal/wire"
 )
 
@@ -81,7 +82,7 @@ type Handler struct {
 	sessions    *sessions
 	parked      *parked
 	incarnation uint32
-	generation  uint64 // counts incarnations seen: what was asked in another is not believed
+	generation  uint64 // counts incarnations seen and withdrawals: what was asked in another is not believed
 	closed      bool
 }
 
@@ -221,6 +222,16 @@ func (h *Handler) renew() {
 	}
 }
 
+// Withdraw forgets where records lie: the control plane no longer lets the agent in, and what it said before is not
+// this agent's to use.
+func (h *Handler) Withdraw() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.generation++ // and answers that are under way are not believed
+	h.planner.withdrawn()
+	h.signal(h.restarts)
+}
+
 func (h *Handler) signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
@@ -282,6 +293,7 @@ func (h *Handler) plan(questions []question, generation uint64) {
 	if err == nil && len(plans) != len(queries) {
 		err = fmt.Errorf("%d plans for %d queries", len(plans), len(queries))
 	}
+	denied := errors.Is(err, topic.ErrDenied)
 	result := "ok"
 	if err != nil {
 		result = "failed"
@@ -293,9 +305,12 @@ func (h *Handler) plan(questions []question, generation uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i := range questions {
-		if err != nil || generation != h.generation {
+		switch {
+		case generation != h.generation, err != nil && !denied:
 			h.planner.fail(h.now(), questions[i])
-		} else {
+		case denied:
+			h.planner.answer(h.now(), questions[i], &segment.PartitionPlan{Code: codeUnauthorized})
+		default:
 			h.planner.answer(h.now(), questions[i], &plans[i])
 		}
 	}

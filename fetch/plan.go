@@ -260,6 +260,10 @@ func (p *planner) answer(now time.Duration, q question, plan *segment.PartitionP
 	t.close(q)
 	t.hasFail = false
 	if plan.Code != 0 {
+		if plan.Code == codeUnauthorized {
+			p.withdraw(t)
+			t.removed = true
+		}
 		t.deny(negative{code: plan.Code, offset: q.Offset, tick: q.tick})
 		t.waiting.credit(-1)
 		return
@@ -380,6 +384,13 @@ func (p *planner) gone(part topic.Partition) {
 	}
 }
 
+// withdraw forgets where the partition's records lie: what was said of it no longer holds. The ends stay: an answer
+// that was under way may yet bring lower ones, and none that were told are taken back (I9).
+func (p *planner) withdraw(t *track) {
+	p.forget(t)
+	t.live, t.read = false, 0
+}
+
 // event takes in news from the watch.
 func (p *planner) event(now time.Duration, ev *segment.Event) {
 	t := p.tracks[ev.Partition]
@@ -387,10 +398,8 @@ func (p *planner) event(now time.Duration, ev *segment.Event) {
 		return // removed meanwhile
 	}
 	if ev.Removed {
-		// The ends stay: an answer that was under way may yet bring lower ones, and none that were
-		// told are taken back (I9).
-		p.forget(t)
-		t.live, t.read, t.removed = false, 0, true
+		p.withdraw(t)
+		t.removed = true
 		t.waiting.credit(-1)
 		return
 	}

@@ -32,7 +32,7 @@ func loc(p topic.Partition, object uint64, base topic.Offset, records uint32) se
 //	event p0 start=S high=H [locs=(…)] [reset] [removed]  news of the watch
 //	wait w1 need=BYTES at=(p0,p1)                         a waiter; who is woken is printed by each command
 //	at ms=N                                               the time from now on
-//	idle | restart | severed | reset | gone p0
+//	idle | restart | severed | withdrawn | reset | gone p0
 //	changes                                               what the watch is to be told
 func TestPlanner(t *testing.T) {
 	datadriven.Walk(t, "testdata/planner", func(t *testing.T, path string) {
@@ -138,6 +138,8 @@ func (w *plannerWorld) run(d *datadriven.TestData) string {
 		w.p.restart()
 	case "severed":
 		w.p.severed()
+	case "withdrawn":
+		w.p.withdrawn()
 	case "reset":
 		w.p.reset()
 	case "gone":

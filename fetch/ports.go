@@ -8,7 +8,7 @@ import (
 )
 
 // Index is what fetch asks of the control plane. Every method may be called again after an
-// error; an error means that nothing was learned.
+// error; an error means that nothing was learned, but for one that wraps topic.ErrDenied: nothing may be.
 type Index interface {
 	// Plan answers every query, in order, from a confirmed leader read.
 	Plan(ctx context.Context, queries []segment.PlanQuery) ([]segment.PartitionPlan, error)
@@ -36,7 +36,7 @@ type Owners interface {
 }
 
 // Topics resolves names and ids. All return topic.ErrUnknown only after a confirmed
-// leader read, and so is an error with a method KafkaCode() int16; any other means that nothing
+// leader read, and so is topic.ErrDenied and an error with a method KafkaCode() int16; any other means that nothing
 // was learned.
 type Topics interface {
 	Lookup(ctx context.Context, name string) (topic.Topic, error)

@@ -81,6 +81,8 @@ func (f *fetch) settle(p *part, t topic.Topic, err error) {
 	switch {
 	case errors.Is(err, topic.ErrUnknown):
 		p.code = f.unknown()
+	case errors.Is(err, topic.ErrDenied):
+		p.code = codeUnauthorized
 	case errors.As(err, &coded):
 		if p.code = coded.KafkaCode(); p.code != codeUnauthorized {
 			p.code = f.unknown() // such as a name that no topic can have

@@ -84,6 +84,15 @@ func (p *planner) severed() {
 	}
 }
 
+// withdrawn forgets where all records lie, and has everybody who waits look again.
+func (p *planner) withdrawn() {
+	for e := p.recent.Front(); e != nil; e = e.Next() {
+		t := e.Value.(*track)
+		p.withdraw(t)
+		t.waiting.credit(-1)
+	}
+}
+
 // reset forgets everything: another incarnation has begun, in which offsets may lie lower.
 func (p *planner) reset() {
 	for e := p.recent.Front(); e != nil; {
