@@ -15,7 +15,8 @@ import (
 	"github.com/isthmusdata/isthmus/internal/wire"
 )
 
-// Control is what is asked of the control plane. An error means that no answer was had: the
+// Control is what is asked of the control plane. An error that wraps topic.ErrDenied says that the agent may not
+// ask, one that wraps ErrInvalid that the request can never succeed. Any other means that no answer was had: the
 // control plane is away, or the call's outcome is unknown.
 type Control interface {
 	TopicSource
@@ -24,6 +25,9 @@ type Control interface {
 	// ListOffsets answers every query, in order, from a confirmed leader read.
 	ListOffsets(ctx context.Context, qs []segment.OffsetQuery) ([]segment.OffsetFound, error)
 }
+
+// ErrInvalid says that the control plane takes no such request.
+var ErrInvalid = errors.New("the control plane takes no such request")
 
 // TopicSource describes topics from a confirmed leader read: those asked for in order, names
 // before ids, or all.

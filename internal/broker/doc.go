@@ -19,7 +19,7 @@
 //
 // Metrics:
 //
-//	isthmus_broker_calls_total{api,result}  tunnelled requests: answered, away, undecodable
+//	isthmus_broker_calls_total{api,result}  tunnelled requests: answered, away, refused, undecodable
 //	isthmus_broker_call_seconds{api}        time in the tunnel, parked ones included
 //	isthmus_broker_topics                   topics in the cache
 package broker

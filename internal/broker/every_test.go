@@ -63,13 +63,13 @@ func failures(v reflect.Value) (codes []int16) {
 var local = map[int16]bool{int16(kmsg.FindCoordinator): true, int16(kmsg.DescribeCluster): true}
 
 // TestEveryVersionAnswers sends every version of every request, empty and filled, with the control
-// plane there, away, and silent: each has an answer that its client can decode, in time.
+// plane there, away, silent, and denying the agent: each has an answer that its client can decode, in time.
 func TestEveryVersionAnswers(t *testing.T) {
-	for _, state := range []string{"there", "away", "silent"} {
+	for _, state := range []string{"there", "away", "silent", "denied"} {
 		t.Run(state, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				control := newFakeControl()
-				control.away = state == "away"
+				control.away, control.denied = state == "away", state == "denied"
 				if state == "silent" {
 					control.hold = func(ctx context.Context, _ topic.Query) { <-ctx.Done() }
 					control.serve = func(ctx context.Context, _ Call, _ kmsg.Request) (kmsg.Response, error) {
@@ -111,6 +111,12 @@ func everyVersion(t *testing.T, a *agent, state string, key, version int16, fill
 		t.Errorf("%s: answered without an error: %+v", name, resp)
 	}
 	for _, code := range codes {
+		if state == "denied" {
+			if code < 29 || code > 31 {
+				t.Errorf("%s: error %d does not say that it is denied", name, code)
+			}
+			continue
+		}
 		if state != "there" && !local[key] && code != 5 && code != 7 && code != 14 && code != 15 && code != 35 {
 			t.Errorf("%s: error %d is none that makes a client try again", name, code)
 		}

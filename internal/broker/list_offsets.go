@@ -152,7 +152,7 @@ func (b *broker) answerOffsets(ctx context.Context, r *wire.Request, asks []offs
 	found, err := b.askOffsets(ctx, asks)
 	if err != nil {
 		for _, a := range asks {
-			a.reply.ErrorCode = kerr.LeaderNotAvailable.Code
+			a.reply.ErrorCode = failedCode(err)
 		}
 		b.complain(r, "ListOffsets", "offsets not answered by the control plane", err)
 		return nil
@@ -265,5 +265,13 @@ func (b *broker) lookupCode(r *wire.Request, err error) int16 {
 		return confirmed.Code
 	}
 	b.complain(r, "topics", "topic not looked up", err)
+	return failedCode(err)
+}
+
+// failedCode is the code for topics when the control plane gave no answer, or none but that it gives none.
+func failedCode(err error) int16 {
+	if errors.Is(err, topic.ErrDenied) {
+		return kerr.TopicAuthorizationFailed.Code
+	}
 	return kerr.LeaderNotAvailable.Code
 }

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"net"
 	"time"
 
@@ -97,6 +98,10 @@ func (b *broker) wanted(ctx context.Context, r *wire.Request, req *kmsg.Metadata
 	}
 	found, err := b.Topics.ask(ctx, q)
 	if err != nil {
+		if errors.Is(err, topic.ErrDenied) {
+			b.complain(r, "Metadata", "metadata denied by the control plane", err)
+			return nothing(want), 0
+		}
 		b.complain(r, "Metadata", "metadata answered from what was last known", err)
 		return b.lastKnown(want), 0
 	}
@@ -151,6 +156,10 @@ func questions(req *kmsg.MetadataRequest) (want []wantedTopic, q topic.Query) {
 
 func (b *broker) allTopics(ctx context.Context, r *wire.Request) (want []wantedTopic, code int16) {
 	found, err := b.Topics.ask(ctx, topic.Query{All: true})
+	if errors.Is(err, topic.ErrDenied) {
+		b.complain(r, "Metadata", "metadata denied by the control plane", err)
+		return nil, 0
+	}
 	if err != nil {
 		b.complain(r, "Metadata", "metadata answered from what was last known", err)
 		known, complete := b.Topics.known()
@@ -168,6 +177,16 @@ func (b *broker) allTopics(ctx context.Context, r *wire.Request) (want []wantedT
 		}
 	}
 	return want, code
+}
+
+// nothing answers an agent that may not ask: what it knew before is not its to tell.
+func nothing(want []wantedTopic) []wantedTopic {
+	for i := range want {
+		if w := &want[i]; !w.decided {
+			w.Found = topic.Found{Code: kerr.TopicAuthorizationFailed.Code}
+		}
+	}
+	return want
 }
 
 // lastKnown answers from the cache. Of what is not there nothing is claimed.

@@ -14,7 +14,7 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer, topics *TopicCache) (*metrics, error) {
 	m := &metrics{
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_broker_calls_total",
-			Help: "Requests carried to the control plane, by result: answered, away, undecodable."}, []string{"api", "result"}),
+			Help: "Requests carried to the control plane, by result: answered, away, refused, undecodable."}, []string{"api", "result"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "isthmus_broker_call_seconds",
 			Help:    "Time of requests in the tunnel, parked ones included.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 20)}, []string{"api"}),

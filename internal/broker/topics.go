@@ -50,6 +50,9 @@ func (c TopicsConfig) Validate() error {
 // answering from the old one while it is read.
 const waitAge = 6
 
+// leftKept is how many names are remembered of topics that are no longer shown.
+const leftKept = 10_000
+
 // listAge is the age at which the list of all topics is read again, so that there is one to show
 // while the control plane is away.
 const listAge = 5 * time.Minute
@@ -57,6 +60,9 @@ const listAge = 5 * time.Minute
 // TopicCache remembers topics for the data path. An entry is read again when it is looked up after
 // its TTL; while that is under way, and for as long as the control plane is away, the old one
 // holds. That a topic does not exist is never remembered: it is said only after a confirmed read.
+//
+// To an agent whose grant of a topic was taken, the topic does not exist by name any more. By its id, which only those
+// know who were shown it, it is denied: so clients that have used it are told 29, which says why, and not 3.
 type TopicCache struct {
 	cfg    TopicsConfig
 	source TopicSource
@@ -65,7 +71,9 @@ type TopicCache struct {
 	mu     sync.Mutex
 	byName *simplelru.LRU[string, entry]
 	names  map[topic.ID]string
-	listed time.Time // when all topics were last read
+	left   *simplelru.LRU[string, topic.ID] // what was shown once and is not any more: deleted, or no longer granted
+	listed time.Time                        // when all topics were last read
+	walls  time.Time                        // when the walls last changed: what was read before is read again
 }
 
 type entry struct {
@@ -84,6 +92,9 @@ func NewTopicCache(cfg TopicsConfig, source TopicSource) (*TopicCache, error) {
 		return nil, fmt.Errorf("configure topic cache: %w", err)
 	}
 	c.byName = lru
+	if c.left, err = simplelru.NewLRU[string, topic.ID](leftKept, nil); err != nil {
+		return nil, fmt.Errorf("configure topic cache: %w", err)
+	}
 	return c, nil
 }
 
@@ -164,7 +175,7 @@ func await(ctx context.Context, done <-chan singleflight.Result) (t topic.Topic,
 // refused reports whether err is a confirmed answer.
 func refused(err error) bool {
 	var e *CodeError
-	return errors.As(err, &e)
+	return errors.As(err, &e) || errors.Is(err, topic.ErrDenied)
 }
 
 // lookupAll finds several topics by name with at most one read. It has an error for each name that
@@ -193,7 +204,7 @@ func (c *TopicCache) lookupAll(ctx context.Context, names []string) (map[string]
 	if len(ask) == 0 {
 		return topics, errs
 	}
-	found, err := c.ask(ctx, topic.Query{Names: ask})
+	found, err := c.askAbout(ctx, topic.Query{Names: ask})
 	for i, name := range ask {
 		old, known := stale[name]
 		switch {
@@ -201,7 +212,7 @@ func (c *TopicCache) lookupAll(ctx context.Context, names []string) (map[string]
 			topics[name] = found[i].Topic
 		case err == nil:
 			errs[name] = &CodeError{Topic: name, Code: found[i].Code}
-		case known:
+		case known && !refused(err):
 			topics[name] = old
 		default:
 			errs[name] = err
@@ -241,7 +252,7 @@ func (c *TopicCache) LookupAll(ctx context.Context, names []string, ids []topic.
 	if len(asked) == 0 {
 		return topics, errs
 	}
-	found, err := c.ask(ctx, q)
+	found, err := c.askAbout(ctx, q)
 	for j, i := range asked {
 		switch {
 		case err == nil && found[j].Code == 0:
@@ -250,7 +261,7 @@ func (c *TopicCache) LookupAll(ctx context.Context, names []string, ids []topic.
 			errs[i] = &CodeError{Topic: names[i], Code: found[j].Code}
 		case err == nil:
 			errs[i] = &CodeError{Topic: ids[i-len(names)].String(), Code: found[j].Code}
-		case !known[i]:
+		case !known[i] || refused(err):
 			errs[i] = err
 		}
 	}
@@ -261,7 +272,7 @@ func (c *TopicCache) LookupAll(ctx context.Context, names []string, ids []topic.
 func (c *TopicCache) read(q topic.Query) (topic.Topic, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.Timeout)
 	defer cancel()
-	found, err := c.ask(ctx, q)
+	found, err := c.askAbout(ctx, q)
 	if err != nil {
 		return topic.Topic{}, err
 	}
@@ -271,8 +282,43 @@ func (c *TopicCache) read(q topic.Query) (topic.Topic, error) {
 	return found[0].Topic, nil
 }
 
+// askAbout reads topics as ask does, and says of a name that is not shown any more whether its topic is there.
+func (c *TopicCache) askAbout(ctx context.Context, q topic.Query) ([]topic.Found, error) {
+	found, err := c.ask(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	var at []int
+	var again topic.Query
+	c.mu.Lock()
+	for i, name := range q.Names {
+		if id, known := c.left.Get(name); known && found[i].Code == kerr.UnknownTopicOrPartition.Code {
+			at, again.IDs = append(at, i), append(again.IDs, id)
+		}
+	}
+	c.mu.Unlock()
+	if len(at) == 0 {
+		return found, nil
+	}
+	there, err := c.ask(ctx, again)
+	if err != nil {
+		return nil, err
+	}
+	for j, i := range at {
+		if there[j].Code == kerr.TopicAuthorizationFailed.Code {
+			found[i].Code = there[j].Code
+			continue
+		}
+		c.mu.Lock()
+		c.left.Remove(q.Names[i])
+		c.mu.Unlock()
+	}
+	return found, nil
+}
+
 // ask reads topics from the control plane and remembers what it said.
 func (c *TopicCache) ask(ctx context.Context, q topic.Query) ([]topic.Found, error) {
+	began := time.Now() // what changes from here on, the answer may not know of
 	found, err := c.source.Topics(ctx, q)
 	if err != nil {
 		return nil, fmt.Errorf("read topics: %w", err)
@@ -280,12 +326,11 @@ func (c *TopicCache) ask(ctx context.Context, q topic.Query) ([]topic.Found, err
 	if !q.All && len(found) != len(q.Names)+len(q.IDs) {
 		return nil, fmt.Errorf("read topics: %d answers to %d questions", len(found), len(q.Names)+len(q.IDs))
 	}
-	c.learn(q, found)
+	c.learn(q, found, began)
 	return found, nil
 }
 
-func (c *TopicCache) learn(q topic.Query, found []topic.Found) {
-	now := time.Now()
+func (c *TopicCache) learn(q topic.Query, found []topic.Found, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i, f := range found {
@@ -294,15 +339,30 @@ func (c *TopicCache) learn(q topic.Query, found []topic.Found) {
 			c.remember(f.Topic, now)
 		case q.All:
 		case i < len(q.Names):
-			c.byName.Remove(q.Names[i])
+			c.leave(q.Names[i])
 		default:
-			c.byName.Remove(c.names[q.IDs[i-len(q.Names)]])
+			c.leave(c.names[q.IDs[i-len(q.Names)]])
 		}
 	}
 	if q.All {
 		c.keepOnly(found)
 		c.listed = now
 	}
+}
+
+// leave drops a topic that is not shown any more.
+func (c *TopicCache) leave(name string) {
+	if e, ok := c.byName.Peek(name); ok {
+		c.left.Add(name, e.topic.ID)
+		c.byName.Remove(name)
+	}
+}
+
+// WallsChanged has every topic read again before it is used: what was granted may not be any more.
+func (c *TopicCache) WallsChanged() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.walls = time.Now()
 }
 
 // keepListed reads the list of all topics in the background when it is missing or old.
@@ -328,6 +388,7 @@ func (c *TopicCache) remember(t topic.Topic, now time.Time) {
 		c.byName.Remove(t.Name)
 	}
 	c.byName.Add(t.Name, entry{t, now})
+	c.left.Remove(t.Name)
 	c.names[t.ID] = t.Name
 }
 
@@ -342,7 +403,7 @@ func (c *TopicCache) keepOnly(found []topic.Found) {
 	}
 	for _, name := range c.byName.Keys() {
 		if !shown[name] {
-			c.byName.Remove(name)
+			c.leave(name)
 		}
 	}
 }
@@ -364,7 +425,16 @@ func (c *TopicCache) Len() int {
 func (c *TopicCache) get(name string) (entry, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.byName.Get(name)
+	return c.entry(name)
+}
+
+// entry is what is remembered under a name; of before the walls last changed, it is as old as can be.
+func (c *TopicCache) entry(name string) (entry, bool) {
+	e, ok := c.byName.Get(name)
+	if e.read.Before(c.walls) {
+		e.read = time.Time{}
+	}
+	return e, ok
 }
 
 func (c *TopicCache) getID(id topic.ID) (entry, bool) {
@@ -374,7 +444,7 @@ func (c *TopicCache) getID(id topic.ID) (entry, bool) {
 	if !ok {
 		return entry{}, false
 	}
-	return c.byName.Get(name)
+	return c.entry(name)
 }
 
 // known lists what is remembered, by name; complete says that it was all there was when last listed.

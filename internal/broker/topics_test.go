@@ -77,6 +77,81 @@ func TestTopicCache(t *testing.T) {
 	})
 }
 
+// TestTopicCacheAfterTheWallsChanged: what was read before is read again; what is not granted any more is denied to those
+// who knew it, unknown to others, and unknown to all once it is deleted.
+func TestTopicCacheAfterTheWallsChanged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		control := newFakeControl("orders", "paid")
+		c := newCache(t, control)
+		look := func(want string) {
+			t.Helper()
+			all, errs := c.LookupAll(t.Context(), []string{"orders"}, []topic.ID{idOf("orders", 0)})
+			byName, e1 := c.Lookup(t.Context(), "orders")
+			byID, e2 := c.LookupID(t.Context(), idOf("orders", 0))
+			some, e3 := c.lookupAll(t.Context(), []string{"orders"})
+			for i, got := range []struct {
+				topic.Topic
+				error
+			}{{byName, e1}, {byID, e2}, {all[0], errs[0]}, {all[1], errs[1]}, {some["orders"], e3["orders"]}} {
+				said := got.Name
+				var coded *CodeError
+				switch {
+				case errors.Is(got.error, topic.ErrUnknown):
+					said = "unknown"
+				case errors.As(got.error, &coded):
+					said = fmt.Sprint(coded.Code)
+				case got.error != nil:
+					said = got.Error()
+				}
+				if said != want {
+					t.Errorf("way %d: %s, want %s", i, said, want)
+				}
+			}
+		}
+		wall := func(names ...string) {
+			control.mu.Lock()
+			defer control.mu.Unlock()
+			control.walled = map[string]bool{}
+			for _, name := range names {
+				control.walled[name] = true
+			}
+		}
+		look("orders")
+		wall("orders", "paid")
+		look("orders") // until it is told
+		time.Sleep(time.Millisecond)
+		c.WallsChanged()
+		look("29")
+		if _, err := c.Lookup(t.Context(), "paid"); !errors.Is(err, topic.ErrUnknown) {
+			t.Errorf("a topic that was never shown: %v", err)
+		}
+		wall()
+		look("orders")
+		time.Sleep(time.Millisecond)
+		c.WallsChanged()
+		control.setAway(true)
+		look("orders") // nobody says otherwise
+		control.setAway(false)
+		wall("orders")
+		if _, err := c.ask(t.Context(), topic.Query{All: true}); err != nil { // the list is one way to learn of it
+			t.Fatal(err)
+		}
+		look("29")
+		control.mu.Lock()
+		delete(control.topics, "orders")
+		control.mu.Unlock()
+		look("unknown")
+		control.create("orders", 1)
+		wall()
+		control.mu.Lock()
+		control.denied = true
+		control.mu.Unlock()
+		time.Sleep(time.Millisecond)
+		c.WallsChanged()
+		look("read topics: ask: not allowed: there is no binding")
+	})
+}
+
 // TestTopicCacheSharesReads has one read under way for a topic however many ask.
 func TestTopicCacheSharesReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -80,7 +80,11 @@ func (b *broker) carry(ctx context.Context, r *wire.Request, body kmsg.Request) 
 	})
 	b.metrics.seconds.WithLabelValues(name).Observe(time.Since(start).Seconds())
 	if err != nil {
-		b.metrics.calls.WithLabelValues(name, "away").Inc()
+		result := "away"
+		if final(err) {
+			result = "refused"
+		}
+		b.metrics.calls.WithLabelValues(name, result).Inc()
 		return nil, fmt.Errorf("call %s: %w", name, err)
 	}
 	resp, err := b.decode(body, answer)
@@ -105,10 +109,33 @@ func (b *broker) decode(req kmsg.Request, answer []byte) (kmsg.Response, error) 
 func (b *broker) away(r *wire.Request, err error, code int16, away away) kmsg.Response {
 	name := kmsg.NameForKey(r.Key)
 	b.complain(r, name, "request not answered by the control plane", err, "request", name)
-	if errors.Is(err, errTooLarge) {
+	switch {
+	case errors.Is(err, topic.ErrDenied):
+		return away(r.Body, fault{deniedCode(r.Key), ptr(deniedText)})
+	case errors.Is(err, errTooLarge), errors.Is(err, ErrInvalid):
 		return away(r.Body, fault{kerr.InvalidRequest.Code, ptr(err.Error())})
 	}
 	return away(r.Body, fault{code, ptr(awayText)})
+}
+
+// deniedText goes with a code that says so.
+const deniedText = "the control plane does not let this agent ask"
+
+// deniedCode is the code by which a request says that it may not be made.
+func deniedCode(key int16) int16 {
+	switch kmsg.Key(key) {
+	case kmsg.OffsetCommit, kmsg.OffsetFetch, kmsg.OffsetDelete, kmsg.JoinGroup, kmsg.SyncGroup, kmsg.Heartbeat,
+		kmsg.LeaveGroup, kmsg.DescribeGroups, kmsg.ListGroups, kmsg.DeleteGroups:
+		return kerr.GroupAuthorizationFailed.Code
+	case kmsg.InitProducerID:
+		return kerr.ClusterAuthorizationFailed.Code
+	}
+	return kerr.TopicAuthorizationFailed.Code
+}
+
+// final reports whether asking the control plane again is of no use.
+func final(err error) bool {
+	return errors.Is(err, topic.ErrDenied) || errors.Is(err, ErrInvalid) || errors.Is(err, errTooLarge)
 }
 
 // complain logs why a request is not answered as it should be, unless its client has hung up: nobody waits for the
@@ -146,7 +173,7 @@ func (b *broker) park(ctx context.Context, r *wire.Request, wait time.Duration, 
 		if failing.IsZero() || time.Since(sent) > b.cfg.CallTimeout {
 			failing, retry = time.Now(), parkRetry
 		}
-		if ctx.Err() != nil || errors.Is(err, errTooLarge) || time.Since(failing) > b.cfg.CallTimeout {
+		if ctx.Err() != nil || final(err) || time.Since(failing) > b.cfg.CallTimeout {
 			return b.away(r, err, code, away)
 		}
 		select {

@@ -49,6 +49,26 @@ func TestPark(t *testing.T) {
 	})
 }
 
+// TestParkIsNotRepeatedWhereItCannotHelp: what the control plane will never take is refused at once.
+func TestParkIsNotRepeatedWhereItCannotHelp(t *testing.T) {
+	for want, err := range map[int16]error{30: topic.ErrDenied, 42: ErrInvalid} {
+		synctest.Test(t, func(t *testing.T) {
+			control := newFakeControl()
+			control.serve = func(context.Context, Call, kmsg.Request) (kmsg.Response, error) {
+				return nil, fmt.Errorf("ask: %w", err)
+			}
+			a := newAgent(t, Default(), control, alone(), nil)
+			start := time.Now()
+			if resp := a.ask(join(), 9).(*kmsg.JoinGroupResponse); resp.ErrorCode != want || time.Since(start) > 0 {
+				t.Errorf("%v: code %d after %s", err, resp.ErrorCode, time.Since(start))
+			}
+			if len(control.calls) != 1 {
+				t.Errorf("%v: asked %d times", err, len(control.calls))
+			}
+		})
+	}
+}
+
 // TestParkEnds answers a parked request when nothing will come of it.
 func TestParkEnds(t *testing.T) {
 	held := func(ctx context.Context, _ Call, _ kmsg.Request) (kmsg.Response, error) {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -33,6 +34,8 @@ type fakeControl struct {
 	reads  int
 	calls  []Call
 	away   bool
+	denied bool            // the agent is not let in
+	walled map[string]bool // topics that exist and are not granted
 	serve  func(ctx context.Context, c Call, req kmsg.Request) (kmsg.Response, error)
 	hold   func(ctx context.Context, q topic.Query) // runs before a read of topics
 	stall  func(ctx context.Context)                // runs before a read of offsets
@@ -77,6 +80,17 @@ func (c *fakeControl) setAway(away bool) {
 	c.away = away
 }
 
+// silence is why nothing is answered; it is called under the lock.
+func (c *fakeControl) silence() error {
+	switch {
+	case c.away:
+		return errAway
+	case c.denied:
+		return fmt.Errorf("ask: %w: there is no binding", topic.ErrDenied)
+	}
+	return nil
+}
+
 func (c *fakeControl) readCount() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -93,19 +107,22 @@ func (c *fakeControl) Topics(ctx context.Context, q topic.Query) ([]topic.Found,
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reads++
-	if c.away {
-		return nil, errAway
+	if err := c.silence(); err != nil {
+		return nil, err
 	}
 	var found []topic.Found
 	if q.All {
 		for _, t := range c.topics {
-			found = append(found, topic.Found{Topic: t})
+			if !c.walled[t.Name] {
+				found = append(found, topic.Found{Topic: t})
+			}
 		}
 		slices.SortFunc(found, func(a, b topic.Found) int { return strings.Compare(a.Topic.Name, b.Topic.Name) })
 		return found, nil
 	}
 	for _, name := range q.Names {
 		t, ok := c.topics[name]
+		ok = ok && !c.walled[name]
 		switch {
 		case !ok && q.Create:
 			t = c.createLocked(name, 1)
@@ -120,6 +137,9 @@ func (c *fakeControl) Topics(ctx context.Context, q topic.Query) ([]topic.Found,
 		for _, t := range c.topics {
 			if t.ID == id {
 				f = topic.Found{Topic: t}
+			}
+			if t.ID == id && c.walled[t.Name] {
+				f = topic.Found{Topic: topic.Topic{ID: id}, Code: kerr.TopicAuthorizationFailed.Code}
 			}
 		}
 		found = append(found, f)
@@ -136,8 +156,8 @@ func (c *fakeControl) ListOffsets(ctx context.Context, qs []segment.OffsetQuery)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.away {
-		return nil, errAway
+	if err := c.silence(); err != nil {
+		return nil, err
 	}
 	var found []segment.OffsetFound
 	for _, q := range qs {
@@ -160,10 +180,10 @@ func (c *fakeControl) Call(ctx context.Context, call Call) ([]byte, error) {
 	}
 	c.mu.Lock()
 	c.calls = append(c.calls, call)
-	away, serve := c.away, c.serve
+	err, serve := c.silence(), c.serve
 	c.mu.Unlock()
-	if away {
-		return nil, errAway
+	if err != nil {
+		return nil, err
 	}
 	if serve == nil {
 		serve = c.admin
