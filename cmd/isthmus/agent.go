@@ -211,7 +211,7 @@ func (a *agent) login(ctx, life context.Context) (err error) {
 		request.PeerAddress = a.peers.Addr().String()
 	}
 	a.membership = client.NewMembership(a.client, request, client.Hooks{
-		Granted: a.granted, Ended: a.ended, Seeds: a.seeds, Reached: func(ok bool) { a.cutOff(life, "control plane", !ok) },
+		Granted: a.granted, Ended: a.ended, Seeds: a.seeds, Walls: a.wallsChanged, Denied: a.denied, Reached: func(ok bool) { a.cutOff(life, "control plane", !ok) },
 	}, a.log)
 	notice := time.AfterFunc(operatorNotice, func() {
 		a.log.Info("waiting for the control plane", "control", a.config.Control)
@@ -239,11 +239,30 @@ func (a *agent) login(ctx, life context.Context) (err error) {
 func (a *agent) granted(g client.Grant) {
 	a.session.Store(g.Session)
 	if a.group != nil {
+		a.waitsFor("")
 		a.stores.learn(g.Shares)
 		a.group.Reseed(g.Seeds)
 		if err := a.group.Update(a.member(g)); err != nil {
 			a.log.Error("cannot gossip the new session", "session", g.Session, "error", err)
 		}
+	}
+}
+
+// wallsChanged is told that grants, shares or quotas may have changed: what was known of topics is asked for again.
+func (a *agent) wallsChanged(b client.Beat) {
+	a.stores.learn(b.Shares)
+	a.topics.WallsChanged()
+}
+
+// denied is told that the control plane does not let the agent in any more. It stays, for the wall may be opened
+// again; meanwhile it serves nothing that it was told before.
+func (a *agent) denied(err error) {
+	a.waitsFor("not let in: " + err.Error())
+	if a.topics != nil {
+		a.topics.WallsChanged()
+	}
+	if a.fetcher != nil {
+		a.fetcher.Withdraw()
 	}
 }
 

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"github.com/isthmusdata/isthmus/agentgroup"
 	"github.com/isthmusdata/isthmus/control/client"
@@ -104,7 +106,11 @@ func (i index) Watch(ctx context.Context) (fetch.Watch, error) {
 type controlPlane struct{ *client.Client }
 
 func (c controlPlane) Call(ctx context.Context, call broker.Call) ([]byte, error) {
-	return c.Client.Call(ctx, client.TunnelCall(call))
+	answer, err := c.Client.Call(ctx, client.TunnelCall(call))
+	if errors.Is(err, client.ErrInvalid) {
+		err = fmt.Errorf("%w: %w", broker.ErrInvalid, err)
+	}
+	return answer, err
 }
 
 // neighbours is what the broker asks of the group.

@@ -45,10 +45,12 @@ func newStores(deps agentDeps, shares []client.Share, watch func(string, objstor
 	return s, nil
 }
 
-// learn adds the shares of a login. A share never moves to another bucket.
+// learn takes in the shares that are granted now. A share never moves to another bucket. One that is no longer granted
+// is not opened any more; if it is open, the control plane and the bucket refuse what is asked of them.
 func (s *stores) learn(shares []client.Share) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	clear(s.buckets)
 	for _, share := range shares {
 		s.buckets[share.Name] = share.Bucket
 	}
@@ -62,7 +64,7 @@ func (s *stores) store(ctx context.Context, share string) (*metered.Store, error
 	}
 	url, ok := s.buckets[share]
 	if !ok {
-		return nil, fmt.Errorf("share %q was not granted to this agent's group: %w", share, objstore.ErrDenied)
+		return nil, fmt.Errorf("share %q is not granted to this agent's group, or it has not heard of it yet: %w", share, objstore.ErrDenied)
 	}
 	inner, err := s.open(ctx, url)
 	if err != nil {

@@ -63,7 +63,12 @@ func (s *service) Heartbeat(ctx context.Context, r *controlpb.HeartbeatRequest) 
 	}
 	var x control.Session
 	known := false
-	read := func(st *control.State) { x, known = st.Session(r.GetSession()) }
+	answer := &controlpb.HeartbeatResponse{}
+	read := func(st *control.State) {
+		if x, known = st.Session(r.GetSession()); known {
+			answer.Shares = sharesOf(st, x)
+		}
+	}
 	s.node.Peek(read)
 	if !known || x.Ended {
 		if err := s.node.View(ctx, read); err != nil {
@@ -79,7 +84,17 @@ func (s *service) Heartbeat(ctx context.Context, r *controlpb.HeartbeatRequest) 
 		return nil, refuse(who, d)
 	}
 	s.leases.grant(x.ID, s.now())
-	return &controlpb.HeartbeatResponse{Seeds: (*s.seeds.Load())[x.Group]}, nil
+	answer.Seeds = (*s.seeds.Load())[x.Group]
+	return answer, nil
+}
+
+// sharesOf are the shares that a session's group was granted.
+func sharesOf(st *control.State, _ control.Session) (shares []*controlpb.Share) {
+	st.EachShare(func(name, bucket string) bool {
+		shares = append(shares, &controlpb.Share{Name: name, Bucket: bucket})
+		return true
+	})
+	return shares
 }
 
 // EndSession answers after the end is applied: from then on a sequence that is not committed never
