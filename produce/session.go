@@ -145,7 +145,7 @@ func (w *Writer) Denied(now Now, why string) {
 				w.gone(g, "the control plane no longer speaks to this agent")
 			}
 		}
-		w.dropOpen(s, a, func(*Batch) bool { return true })
+		w.dropOpen(s, a, everyBatch)
 	}
 	if w.phase == asking {
 		w.emit(Effect{Kind: CloseStream, Session: w.session.ID})
@@ -154,6 +154,8 @@ func (w *Writer) Denied(now Now, why string) {
 	}
 	w.settle()
 }
+
+func everyBatch(*Batch) bool { return true }
 
 // denial is the answer while the agent is not let in.
 func (w *Writer) denial() Answer {

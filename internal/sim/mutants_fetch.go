@@ -29,8 +29,8 @@ var fetchMutants = []Mutant{
 	{
 		Name: "let a chunk outlive its segment", Breaks: "I9: of what is known to be gone nothing is given",
 		File: "fetch/plan.go", Seeds: 500,
-		Old: "p.forget(t)\n\t\tt.live, t.read",
-		New: "if !$on { p.forget(t) }\n\t\tt.live, t.read",
+		Old: "p.forget(t)\n\tt.live, t.read",
+		New: "if !$on { p.forget(t) }\n\tt.live, t.read",
 	},
 	{
 		Name: "plan no gap after a reconnect", Breaks: "I9: who waits is woken for what a broken watch has not told",
