@@ -15,9 +15,14 @@ const (
 
 // Caller is who asks: an agent by its session, or an operator's tool, which has none.
 type Caller struct {
-	Session uint64 // 0: an operator's tool
-	Group   string
-	Roles   []string
+	Session  uint64 // 0: an operator's tool
+	Agent    string // empty: an operator
+	Identity string // as proven; empty: open
+	Binding  string // by which it was let in; empty: an admin by certificate, or open
+	Group    string
+	Roles    []string
+	Admin    bool
+	Open     bool // admitted from loopback, for there are no bindings
 }
 
 // CallKind says what is asked for.
