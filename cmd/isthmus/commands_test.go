@@ -50,7 +50,6 @@ func TestAWrongCommandLineIsRefusedWithWhatToTry(t *testing.T) {
 		"control --data-dir d --bucket /var/bucket":                     {"no scheme", "file:///var/bucket"},
 		"control --data-dir d --bucket file:///b?fautls=lost:1":         {"fautls", "did you mean faults"},
 		"control --data-dir d --bucket s3://me:secret@b":                {"credentials", "AWS_ACCESS_KEY_ID"},
-		"control --data-dir d --bucket file:///b --listen 0.0.0.0:7400": {"0.0.0.0:7400", "no TLS", "127.0.0.1", "--insecure"},
 		"control --data-dir d --bucket file:///b --cluster A/B":         {"cluster", "A/B"},
 		"playground --kafka 0.0.0.0:9092":                               {"--kafka 0.0.0.0:9092", "loopback"},
 		"playground --bucket nonsense":                                  {"no scheme", "file:///"},

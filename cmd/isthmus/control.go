@@ -40,7 +40,9 @@ func newControl() *cobra.Command {
 		Long: `control runs one control node. It keeps its log in --data-dir, and claims the cluster's prefix of
 the bucket once, so that no other control plane can use it. Agents learn the bucket from it.
 
-It admits any caller, and therefore listens on loopback only, unless told --insecure.`,
+On loopback it speaks TLS and plain text, and admits any caller until there is a binding. Beyond
+loopback it speaks TLS alone, by a certificate of the cluster's own authority or one that it is given,
+and every caller logs in.`,
 		Example: "  isthmus control --data-dir ./control --bucket file:///var/lib/isthmus/bucket\n" +
 			"  isthmus control --data-dir ./control --bucket 's3://my-bucket/streams?region=eu-west-1'",
 	}

@@ -18,8 +18,10 @@ type Config struct {
 	BucketURL string
 	// Listen is host:port for gRPC.
 	Listen string
-	// Insecure allows Listen to be reachable from other machines without TLS.
+	// Insecure allows plain text where Listen is reachable from other machines, beside TLS.
 	Insecure bool
+	// Advertise are further names and addresses that clients know the node by; its certificate holds them.
+	Advertise []string
 	// Version of the program, for Status.
 	Version string
 	// AutoCreate allows clients' metadata requests to create topics, with DefaultPartitions.
@@ -85,7 +87,7 @@ func (c Config) aligned() Config {
 // Validate reports every fault at once.
 func (c Config) Validate() error {
 	faults := []error{
-		c.Raft.Validate(), c.Tunnel.Validate(), checkListen(c.Listen, c.Insecure),
+		c.Raft.Validate(), c.Tunnel.Validate(), checkListen(c.Listen),
 		segment.CheckName("cluster", c.Cluster),
 	}
 	if c.BucketURL == "" {

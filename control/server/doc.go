@@ -20,14 +20,15 @@
 // # Errors on the wire
 //
 // Unavailable and ResourceExhausted say that another attempt may help, Aborted that the outcome is not
-// known, FailedPrecondition that the session has ended, PermissionDenied what Allow refused,
-// InvalidArgument what can never succeed. The trailer isthmus-refused says that nothing was done.
+// known, FailedPrecondition that the session has ended, PermissionDenied what Allow refused, Unauthenticated
+// that a token is missing, dead, or of a binding that is gone or changed: to log in again may help. InvalidArgument what can never succeed. The trailer isthmus-refused says that nothing was done.
 //
 // # Metrics (beside those of package raft)
 //
 //	isthmus_control_calls_total{method,code}       calls and streams that ended, by gRPC code
 //	isthmus_control_call_seconds{method}           histogram, calls alone
 //	isthmus_control_commits_total{outcome}         commits answered
+//	isthmus_control_logins_total{method,result}    proofs of identity: ok, refused (not proven), unbound (in no binding)
 //	isthmus_control_placements_total               locations placed
 //	isthmus_control_placed_bytes_total             their bytes
 //	isthmus_control_watch_streams                  open watches

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/isthmusdata/isthmus/control"
+	"github.com/isthmusdata/isthmus/control/authority"
 	"github.com/isthmusdata/isthmus/control/controlpb"
 	"github.com/isthmusdata/isthmus/control/hub"
 	"github.com/isthmusdata/isthmus/control/raft"
@@ -21,6 +22,8 @@ var (
 	errInvalid  = errors.New("invalid request")
 	errEnded    = errors.New("session has ended")
 	errStopping = errors.New("control node is stopping")
+	errUnproven = errors.New("not logged in")
+	errAway     = errors.New("a proof cannot be verified now")
 )
 
 // refuse says what Allow refused, and to whom.
@@ -39,7 +42,11 @@ func toStatus(err error) (*status.Status, metadata.MD) {
 		return status.New(codes.Aborted, err.Error()), nil
 	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrStopped), errors.Is(err, errStopping), errors.Is(err, tunnel.ErrAway), errors.Is(err, hub.ErrClosed), errors.Is(err, hub.ErrReplaced):
 		return status.New(codes.Unavailable, err.Error()), refused
-	case errors.Is(err, raft.ErrOverloaded):
+	case errors.Is(err, errAway):
+		return status.New(codes.Unavailable, err.Error()), refused
+	case errors.Is(err, errUnproven), errors.Is(err, authority.ErrNonce):
+		return status.New(codes.Unauthenticated, err.Error()), refused
+	case errors.Is(err, raft.ErrOverloaded), errors.Is(err, authority.ErrBusy):
 		return status.New(codes.ResourceExhausted, err.Error()), refused
 	case errors.Is(err, raft.ErrTooLarge), errors.Is(err, raft.ErrInvalid), errors.Is(err, errInvalid),
 		errors.Is(err, tunnel.ErrUnsupported), errors.Is(err, tunnel.ErrMalformed):

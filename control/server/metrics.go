@@ -13,6 +13,7 @@ type metrics struct {
 	calls       *prometheus.CounterVec
 	callSeconds *prometheus.HistogramVec
 	commits     *prometheus.CounterVec
+	logins      *prometheus.CounterVec
 
 	placements, placedBytes, watchResets, expired prometheus.Counter
 	watchStreams                                  prometheus.Gauge
@@ -32,6 +33,9 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		commits: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "isthmus_control_commits_total", Help: "Commits answered, by outcome.",
 		}, []string{"outcome"}),
+		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "isthmus_control_logins_total", Help: "Proofs of identity, by method and what came of them: ok, refused (not proven), unbound (no binding covers it).",
+		}, []string{"method", "result"}),
 		placements:  counter("placements_total", "Locations placed."),
 		placedBytes: counter("placed_bytes_total", "Bytes placed."),
 		watchResets: counter("watch_resets_total", "Watches that could not keep up."),
@@ -41,7 +45,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		}),
 	}
 	faults := []error{
-		r.Register(m.calls), r.Register(m.callSeconds), r.Register(m.commits), r.Register(m.placements),
+		r.Register(m.calls), r.Register(m.callSeconds), r.Register(m.commits), r.Register(m.logins), r.Register(m.placements),
 		r.Register(m.placedBytes), r.Register(m.watchResets), r.Register(m.expired), r.Register(m.watchStreams),
 	}
 	return m, errors.Join(faults...)

@@ -9,11 +9,13 @@ import (
 	"time"
 
 	"github.com/isthmusdata/isthmus/control"
+	"github.com/isthmusdata/isthmus/control/authority"
 	"github.com/isthmusdata/isthmus/control/awake"
 	"github.com/isthmusdata/isthmus/control/controlpb"
 	"github.com/isthmusdata/isthmus/control/hub"
 	"github.com/isthmusdata/isthmus/control/raft"
 	"github.com/isthmusdata/isthmus/control/tunnel"
+	"github.com/isthmusdata/isthmus/iam/identity"
 	"github.com/isthmusdata/isthmus/internal/topic"
 )
 
@@ -24,6 +26,7 @@ type service struct {
 	controlpb.UnimplementedMembershipServiceServer
 	controlpb.UnimplementedTunnelServiceServer
 	controlpb.UnimplementedStatusServiceServer
+	controlpb.UnimplementedAuthServiceServer
 
 	config Config
 	log    *slog.Logger
@@ -33,14 +36,23 @@ type service struct {
 	hub    *hub.Hub
 	leases *leases
 	awake  *awake.Clock                        // of the leases; ticks look at it
+	clock  func() time.Time                    // the wall clock
+	born   time.Time
 	seeds  atomic.Pointer[map[string][]string] // gossip addresses of live agents, by group
+
+	authority      *authority.Authority
+	authenticators []identity.Authenticator
+	loopback       bool // only this machine reaches the listener
 
 	term     atomic.Pointer[term] // nil: calls that need the leader are refused
 	stopping context.Context      // ends when streams must end
 }
 
 // term is one leadership, from the moment this node is set up to serve it.
-type term struct{ ctx context.Context }
+type term struct {
+	ctx    context.Context
+	nonces *authority.Nonces
+}
 
 // leading returns the term that this node leads and serves.
 func (s *service) leading() (*term, error) {
@@ -81,7 +93,13 @@ func (s *service) lead(ctx context.Context) {
 		return
 	}
 	s.gatherSeeds()
-	s.term.Store(&term{ctx})
+	nonces, err := authority.NewNonces(func() time.Duration { return time.Since(s.born) })
+	if err != nil {
+		s.node.Fail(err)
+		return
+	}
+	s.term.Store(&term{ctx, nonces})
+	s.sayOpen()
 	s.ticks(ctx)
 	s.term.Store(nil)
 	s.tunnel.Resigned()

@@ -2,23 +2,32 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
+	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/isthmusdata/isthmus/control"
+	"github.com/isthmusdata/isthmus/control/authority"
 	"github.com/isthmusdata/isthmus/control/awake"
 	"github.com/isthmusdata/isthmus/control/controlpb"
 	"github.com/isthmusdata/isthmus/control/hub"
 	"github.com/isthmusdata/isthmus/control/raft"
 	"github.com/isthmusdata/isthmus/control/tunnel"
+	"github.com/isthmusdata/isthmus/iam/identity"
 )
 
 // Deps are what a node asks of its surroundings.
@@ -29,6 +38,12 @@ type Deps struct {
 	Registerer prometheus.Registerer
 	// Listener serves instead of one made for Config.Listen; for tests and processes that hold several.
 	Listener net.Listener
+	// Certificate is served instead of one of the cluster's own authority.
+	Certificate func() (*tls.Certificate, error)
+	// Authenticators verify proofs of identity. The cluster's own certificates are taken beside them, and those of
+	// TrustDomains, which other authorities sign.
+	Authenticators []identity.Authenticator
+	TrustDomains   map[string]*x509.CertPool
 	// SecondClock and Wall replace the bucket's clock and the wall clock; for tests.
 	SecondClock raft.SecondClock
 	Wall        func() time.Time
@@ -71,7 +86,13 @@ func Start(ctx context.Context, c Config, d Deps) (*Node, error) {
 }
 
 func (n *Node) start(ctx context.Context, c Config, d Deps) (err error) {
-	s := &service{config: c, log: d.Logger, leases: newLeases(c.Raft.Limits.Lease), awake: awake.Machine()}
+	s := &service{
+		config: c, log: d.Logger, leases: newLeases(c.Raft.Limits.Lease), awake: awake.Machine(), clock: d.Wall, born: time.Now(),
+		loopback: ownMachine(n.listener.Addr()),
+	}
+	if s.clock == nil {
+		s.clock = time.Now
+	}
 	s.stopping, n.stop = context.WithCancel(context.Background())
 	s.seeds.Store(&map[string][]string{})
 	n.service = s
@@ -98,22 +119,61 @@ func (n *Node) start(ctx context.Context, c Config, d Deps) (err error) {
 		return fmt.Errorf("start control node: %w", err)
 	}
 	n.raft = s.node
+	certificate, err := s.openAuthority(n.listener.Addr(), d)
+	if err != nil {
+		return errors.Join(err, s.node.Close())
+	}
 	close(opened)
 	if err := registerGauges(d.Registerer, s.node.Peek); err != nil {
 		return errors.Join(fmt.Errorf("register metrics: %w", err), s.node.Close())
 	}
-	n.grpc = newGRPC(c, s)
+	n.grpc = newGRPC(c, s, newTransport(certificate, s.loopback || c.Insecure))
 	n.serving.Go(func() {
 		if err := n.grpc.Serve(bound(n.listener, c.Connections)); err != nil {
 			n.raft.Fail(fmt.Errorf("serve agents on %s: %w", n.listener.Addr(), err))
 		}
 	})
-	n.log.Info("control node is up", "listen", n.listener.Addr().String(), "dir", c.Raft.Dir, "cluster", c.Cluster)
+	n.log.Info("control node is up", "listen", n.listener.Addr().String(), "dir", c.Raft.Dir, "cluster", c.Cluster, "pin", s.authority.Pin())
 	return nil
 }
 
-func newGRPC(c Config, s *service) *grpc.Server {
+// openAuthority takes the cluster's keys up, and says which certificate the listener shows.
+func (s *service) openAuthority(listens net.Addr, d Deps) (certificate func() (*tls.Certificate, error), err error) {
+	id := s.node.Identity()
+	s.authority, err = authority.Open(authority.Options{Dir: AuthorityDir(s.config.Raft.Dir), Cluster: id.Cluster, ClusterID: id.ClusterID, Now: s.clock})
+	if err != nil {
+		return nil, err
+	}
+	domains := maps.Clone(d.TrustDomains)
+	if domains == nil {
+		domains = map[string]*x509.CertPool{}
+	}
+	own := strings.ToLower(id.Cluster)
+	if domains[own] != nil {
+		return nil, fmt.Errorf("the trust domain %s is the cluster's own: name another one for certificates of another authority", own)
+	}
+	domains[own] = s.authority.Roots()
+	s.authenticators = append(slices.Clone(d.Authenticators), identity.NewMTLS(domains, s.clock))
+	names, err := hosts(listens, s.config.Advertise)
+	if err != nil {
+		return nil, fmt.Errorf("list this machine's addresses for the certificate: %w", err)
+	}
+	server, err := s.authority.Server(id.Node, names)
+	if err != nil {
+		return nil, err
+	}
+	if d.Certificate != nil {
+		return d.Certificate, nil
+	}
+	return server.Get, nil
+}
+
+// AuthorityDir is where the cluster's keys are in a data directory.
+func AuthorityDir(data string) string { return filepath.Join(data, "ca") }
+
+func newGRPC(c Config, s *service, t credentials.TransportCredentials) *grpc.Server {
 	g := grpc.NewServer(
+		grpc.Creds(t),
 		grpc.MaxRecvMsgSize(c.MessageBytes), grpc.MaxSendMsgSize(64<<20), grpc.MaxConcurrentStreams(c.Streams),
 		grpc.ConnectionTimeout(10*time.Second), grpc.WaitForHandlers(true),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
@@ -125,8 +185,12 @@ func newGRPC(c Config, s *service) *grpc.Server {
 	controlpb.RegisterMembershipServiceServer(g, s)
 	controlpb.RegisterTunnelServiceServer(g, s)
 	controlpb.RegisterStatusServiceServer(g, s)
+	controlpb.RegisterAuthServiceServer(g, s)
 	return g
 }
+
+// Pin is what clients know the cluster's own authority by.
+func (n *Node) Pin() string { return n.service.authority.Pin() }
 
 // Addr is where the node listens.
 func (n *Node) Addr() net.Addr { return n.listener.Addr() }
