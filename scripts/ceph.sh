@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
-# A real S3 server on loopback for the end-to-end tests: Ceph's object gateway, with one monitor
-# and one storage daemon that keeps everything in memory.
+# A real S3 and STS server for the end-to-end tests: Ceph's object gateway, with one monitor and one storage
+# daemon that keeps everything in memory. It listens on loopback, or at an address of the network namespace it is run in.
 #
 #   ceph.sh up      installs what is missing, starts it if it does not answer, prints the file of settings
 #   ceph.sh env     prints the settings: eval "$(scripts/ceph.sh env)"
 #   ceph.sh down    stops it and removes its folder
 #
 # Everything lives in ${ISTHMUS_E2E_DIR:-/tmp/isthmus-e2e}/ceph. The gateway listens twice, plain
-# and over TLS with a CA of its own. Ports: CEPH_PORT (17480), CEPH_TLS_PORT (17443), CEPH_MON_PORT (16789).
+# and over TLS with a CA of its own. CEPH_ADDRESS (127.0.0.1), and ports: CEPH_PORT (17480), CEPH_TLS_PORT (17443),
+# CEPH_MON_PORT (16789).
 set -euo pipefail
 
 scripts=$(cd "$(dirname "$0")" && pwd)
 dir=${ISTHMUS_E2E_DIR:-/tmp/isthmus-e2e}/ceph
-address=127.0.0.1
+address=${CEPH_ADDRESS:-127.0.0.1}
 port=${CEPH_PORT:-17480}
 tls_port=${CEPH_TLS_PORT:-17443}
 mon_port=${CEPH_MON_PORT:-16789}
@@ -60,7 +61,7 @@ fsid = $1
 mon host = v2:$address:$mon_port
 mon initial members = a
 public addr = $address
-public network = 127.0.0.0/8
+public network = $address/32
 ms bind ipv4 = true
 ms bind ipv6 = false
 keyring = $dir/keyring
@@ -93,6 +94,8 @@ osd op num threads per shard = 1
 [client.rgw.a]
 rgw frontends = beast endpoint=$address:$port ssl_endpoint=$address:$tls_port ssl_certificate=$dir/tls/server.pem ssl_private_key=$dir/tls/server.key tcp_nodelay=1
 rgw dns name = localhost
+rgw sts key = isthmus-e2e-sts-
+rgw s3 auth use sts = true
 rgw enable usage log = false
 rgw enable ops log = false
 rgw run sync thread = false

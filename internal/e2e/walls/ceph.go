@@ -1,0 +1,79 @@
+//go:build e2e && linux
+
+package walls
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Ceph is an object gateway that scripts/ceph.sh started inside a VPC. Its tenants stand for accounts: a
+// tenant is named with the twelve digits of one.
+type Ceph struct {
+	at   VPC
+	conf string
+	Keys map[string]Key // by account/user
+}
+
+// Key is a long-lived key of a user.
+type Key struct{ ID, Secret string }
+
+// Gateway is the gateway of the folder that ceph.sh works in.
+func Gateway(at VPC, folder string) *Ceph {
+	return &Ceph{at: at, conf: filepath.Join(folder, "ceph", "ceph.conf"), Keys: map[string]Key{}}
+}
+
+func (c *Ceph) admin(args ...string) error {
+	run := c.at.Command("radosgw-admin", args...)
+	// The gateway is asked by one process more, which now and then does not find the monitor at once.
+	var err error
+	for _, pause := range []time.Duration{time.Second, 3 * time.Second, 0} {
+		cmd := exec.Command(run[0], run[1:]...)
+		cmd.Env = append(os.Environ(), "CEPH_CONF="+c.conf)
+		var complaints bytes.Buffer
+		cmd.Stderr = &complaints
+		if err = cmd.Run(); err == nil {
+			return nil
+		}
+		err = fmt.Errorf("radosgw-admin %s: %w: %s", strings.Join(args, " "), err, bytes.TrimSpace(complaints.Bytes()))
+		time.Sleep(pause)
+	}
+	return err
+}
+
+// User makes a user of an account with a key that others chose, so that two servers may know the same one.
+func (c *Ceph) User(account, name string, key Key) error {
+	if err := c.admin("user", "create", "--tenant", account, "--uid", name, "--display-name", name, "--access-key", key.ID, "--secret-key", key.Secret); err != nil {
+		return err
+	}
+	c.Keys[account+"/"+name] = key
+	return nil
+}
+
+// Manager lets a user make roles and their policies in its own account.
+func (c *Ceph) Manager(account, name string) error {
+	return c.admin("caps", "add", "--tenant", account, "--uid", name, "--caps", "roles=*")
+}
+
+// Role makes a role of an account and says what it is.
+func (c *Ceph) Role(account, name, trust, permission string) (string, error) {
+	if err := c.admin("role", "create", "--tenant", account, "--role-name", name, "--assume-role-policy-doc", trust); err != nil {
+		return "", err
+	}
+	return "arn:aws:iam::" + account + ":role/" + name, c.Policy(account, name, "permission", permission)
+}
+
+// Policy gives a role a policy document, or another one under the same name. It holds from the next request on.
+func (c *Ceph) Policy(account, role, name, document string) error {
+	return c.admin("role-policy", "put", "--tenant", account, "--role-name", role, "--policy-name", name, "--policy-doc", document)
+}
+
+// RemovePolicy takes one away.
+func (c *Ceph) RemovePolicy(account, role, name string) error {
+	return c.admin("role-policy", "delete", "--tenant", account, "--role-name", role, "--policy-name", name)
+}

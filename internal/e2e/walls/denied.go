@@ -1,0 +1,79 @@
+package walls
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// DeniedByBucket tells whether S3 denied a request: 403 with the code AccessDenied, or without any to a HEAD, which has no
+// body. A bad signature, an expired token or an unknown key are 403 too, and no denial.
+func DeniedByBucket(err error) (evidence string, denied bool) {
+	code, status := httpAnswer(err)
+	if status == 0 {
+		return brief(err), false
+	}
+	// An answer to HEAD is named after its status.
+	return fmt.Sprintf("%d %s", status, code), status == http.StatusForbidden && (code == "AccessDenied" || code == "Forbidden")
+}
+
+// DeniedBySTS tells whether STS refused a role: 403. Ceph gives the reason no code, so whoever asks shows beside it that
+// the same caller is let into a role of its own.
+func DeniedBySTS(err error) (evidence string, denied bool) {
+	code, status := httpAnswer(err)
+	if status == 0 {
+		return brief(err), false
+	}
+	known := code == "AccessDenied" || code == "UnknownError" || code == ""
+	return fmt.Sprintf("%d %s", status, code), status == http.StatusForbidden && known
+}
+
+func httpAnswer(err error) (code string, status int) {
+	var response *smithyhttp.ResponseError
+	if errors.As(err, &response) {
+		status = response.HTTPStatusCode()
+	}
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		code = api.ErrorCode()
+	}
+	return code, status
+}
+
+// DeniedByControl tells whether the control plane denied a call: PERMISSION_DENIED, or UNAUTHENTICATED to whoever has not logged in.
+func DeniedByControl(err error) (evidence string, denied bool) {
+	code := status.Code(err)
+	return fmt.Sprintf("%s: %s", code, brief(errors.New(status.Convert(err).Message()))), code == codes.PermissionDenied || code == codes.Unauthenticated
+}
+
+// Codes of Kafka by which the walls deny.
+const (
+	UnknownTopic        = 3
+	TopicDenied         = 29
+	GroupDenied         = 30
+	ClusterDenied       = 31
+	TransactionalDenied = 53
+	UnknownTopicID      = 100
+)
+
+// DeniedWith tells whether Kafka's code is one of those by which an attempt must be denied.
+func DeniedWith(code int16, want ...int16) (evidence string, denied bool) {
+	return fmt.Sprintf("Kafka error %d", code), slices.Contains(want, code)
+}
+
+func brief(err error) string {
+	if err == nil {
+		return "done"
+	}
+	text := err.Error()
+	if len(text) > 120 {
+		text = text[:117] + "..."
+	}
+	return text
+}
