@@ -21,6 +21,7 @@ type Claims interface {
 	objstore.Putter
 	objstore.Getter
 	Head(ctx context.Context, key string) (objstore.Info, error)
+	List(ctx context.Context, prefix, after string, limit int) (page []objstore.Info, more bool, err error)
 }
 
 // claimed is the JSON of <cluster>/meta/cluster.
@@ -94,7 +95,7 @@ var errJunk = errors.New("not what is written there")
 
 // read decodes one small JSON object.
 func (c *claim) read(ctx context.Context, key string, into any) error {
-	info, err := c.store.Head(ctx, key)
+	info, err := c.find(ctx, key)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", key, err)
 	}
@@ -109,6 +110,20 @@ func (c *claim) read(ctx context.Context, key string, into any) error {
 		return fmt.Errorf("read %s: %w: %w", key, errJunk, err)
 	}
 	return nil
+}
+
+// find describes an object, or says that there is none. A bucket that lets the control plane list its own folder
+// alone, as it should, denies a question for a missing object, for no prefix stands in it; a list tells.
+func (c *claim) find(ctx context.Context, key string) (objstore.Info, error) {
+	info, err := c.store.Head(ctx, key)
+	if !errors.Is(err, objstore.ErrDenied) {
+		return info, err
+	}
+	page, _, listed := c.store.List(ctx, key, "", 1) // the key itself comes before what it is a prefix of
+	if listed == nil && (len(page) == 0 || page[0].Key != key) {
+		return objstore.Info{}, fmt.Errorf("%w: it is in no list, though asked for it the bucket says: %v", objstore.ErrNotFound, err)
+	}
+	return info, err
 }
 
 // put stores one small JSON object under a key that must be free.

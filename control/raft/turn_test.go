@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -204,6 +205,54 @@ func TestI12SecondCopyEndsTheFirst(t *testing.T) {
 	n = second.lead()
 	b.propose(n, createShare("a"))
 	b.deposed("second one")
+}
+
+// TestMissingTurnIsNoDenial: a role that may list the control plane's folder alone is denied when it asks for an object that is
+// missing. The leader knows from the list that nobody has taken its next turn, and complains of nothing.
+func TestMissingTurnIsNoDenial(t *testing.T) {
+	b := newBed(t)
+	b.config.TurnLook = 10 * time.Millisecond
+	asked, complaints := atomic.Int64{}, atomic.Int64{}
+	b.deps.Store = &ownFolder{Claims: b.store, asked: &asked}
+	b.deps.Logger = slog.New(counter{slog.DiscardHandler, &complaints})
+	n := b.lead()
+	defer n.Close()
+	for began := asked.Load(); asked.Load() < began+3; {
+		b.propose(n, createShare("a"))
+	}
+	if got := complaints.Load(); got != 0 {
+		t.Errorf("the leader complained %d times of its bucket", got)
+	}
+}
+
+// counter counts warnings and errors.
+type counter struct {
+	slog.Handler
+	n *atomic.Int64
+}
+
+func (c counter) Enabled(context.Context, slog.Level) bool { return true }
+
+func (c counter) Handle(_ context.Context, r slog.Record) error {
+	if r.Level >= slog.LevelWarn {
+		c.n.Add(1)
+	}
+	return nil
+}
+
+// ownFolder answers as S3 does where s3:ListBucket is allowed under a condition on s3:prefix.
+type ownFolder struct {
+	Claims
+	asked *atomic.Int64 // for what is missing
+}
+
+func (o *ownFolder) Head(ctx context.Context, key string) (objstore.Info, error) {
+	info, err := o.Claims.Head(ctx, key)
+	if errors.Is(err, objstore.ErrNotFound) {
+		o.asked.Add(1)
+		return info, &objstore.Error{Op: "head " + key, Class: objstore.ErrDenied, Cause: errors.New("403 Forbidden")}
+	}
+	return info, err
 }
 
 // TestI12CopiesThatStartAtOnce: whoever is first leads.
