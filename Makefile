@@ -10,7 +10,7 @@ BENCHTIME ?= 1s
 FOR ?= 10m
 SEED ?=
 
-.PHONY: build test race sim fuzz lint e2e hostile scale compatibility soak bench gen gen-check
+.PHONY: build test race sim fuzz lint e2e e2e-walls hostile scale compatibility soak bench gen gen-check
 
 build: ## the isthmus binary
 	go build -o isthmus ./cmd/isthmus
@@ -45,6 +45,10 @@ gen-check: gen
 
 e2e: build ## real programs; installs what it needs and fails when it cannot
 	scripts/e2e.sh
+	scripts/walls.sh
+
+e2e-walls: build ## the proof between two accounts, in network namespaces, with the thief's table. Root
+	scripts/walls.sh
 
 hostile: build ## what honest clients keep beside each attack, one by one and all at once, as a table
 	ISTHMUS_BIN=$(CURDIR)/isthmus ISTHMUS_HOSTILE=each go test -tags e2e -count=1 -timeout 20m -v -run 'TestHostileCrowd$$' ./internal/e2e | grep -v '^=== '

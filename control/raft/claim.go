@@ -121,7 +121,7 @@ func (c *claim) find(ctx context.Context, key string) (objstore.Info, error) {
 	}
 	page, _, listed := c.store.List(ctx, key, "", 1) // the key itself comes before what it is a prefix of
 	if listed == nil && (len(page) == 0 || page[0].Key != key) {
-		return objstore.Info{}, fmt.Errorf("%w: it is in no list, though asked for it the bucket says: %v", objstore.ErrNotFound, err)
+		return objstore.Info{}, fmt.Errorf("%w: asked for it the bucket denies access, and lists no such object", objstore.ErrNotFound)
 	}
 	return info, err
 }

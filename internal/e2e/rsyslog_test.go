@@ -85,12 +85,13 @@ func realLog(t *testing.T) []byte {
 	return text
 }
 
-func rsyslogConfig(t *testing.T, dir, source, kafka string) string {
+func rsyslogConfig(t *testing.T, dir, source, kafka string, more ...string) string {
 	t.Helper()
 	host, port, err := net.SplitHostPort(kafka)
 	if err != nil {
 		t.Fatal(err)
 	}
+	params := append([]string{"compression.codec=lz4", "enable.idempotence=true", "queue.buffering.max.ms=50"}, more...)
 	config := fmt.Sprintf(`
 global(workDirectory="%[1]s" maxMessageSize="64k")
 module(load="imfile" mode="inotify")
@@ -98,9 +99,9 @@ module(load="omkafka")
 template(name="line" type="string" string="%%msg%%")
 input(type="imfile" File="%[2]s" Tag="e2e" freshStartTail="off")
 action(type="omkafka" broker=["%[3]s:%[4]s"] topic="syslog" template="line" partitions.auto="on"
-  confParam=["compression.codec=lz4", "enable.idempotence=true", "queue.buffering.max.ms=50"]
+  confParam=[%[5]s]
   errorFile="%[1]s/kafka.errors" resubmitOnFailure="on")
-`, dir, source, host, port)
+`, dir, source, host, port, `"`+strings.Join(params, `", "`)+`"`)
 	path := filepath.Join(dir, "rsyslog.conf")
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 		t.Fatal(err)

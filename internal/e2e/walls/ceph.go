@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
 // Ceph is an object gateway that scripts/ceph.sh started inside a VPC. Its tenants stand for accounts: a
@@ -76,4 +78,9 @@ func (c *Ceph) Policy(account, role, name, document string) error {
 // RemovePolicy takes one away.
 func (c *Ceph) RemovePolicy(account, role, name string) error {
 	return c.admin("role-policy", "delete", "--tenant", account, "--role-name", role, "--policy-name", name)
+}
+
+// Session is the key as credentials that do not end.
+func (k Key) Session() aws.Credentials {
+	return aws.Credentials{AccessKeyID: k.ID, SecretAccessKey: k.Secret}
 }

@@ -34,6 +34,14 @@ func DeniedBySTS(err error) (evidence string, denied bool) {
 	return fmt.Sprintf("%d %s", status, code), status == http.StatusForbidden && known
 }
 
+// InList is an answer to one object of a request for many, as an error with the code that S3 gave it.
+func InList(code string) error {
+	return &smithyhttp.ResponseError{
+		Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusForbidden}},
+		Err:      &smithy.GenericAPIError{Code: code, Message: "in the list of an answer"},
+	}
+}
+
 func httpAnswer(err error) (code string, status int) {
 	var response *smithyhttp.ResponseError
 	if errors.As(err, &response) {

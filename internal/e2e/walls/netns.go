@@ -104,6 +104,10 @@ func (n *Network) Heal() error {
 	return err
 }
 
+// The main goroutine keeps the main thread to itself: that thread cannot end, and the process would be counted to a
+// namespace that it was left in.
+func init() { runtime.LockOSThread() }
+
 // inside runs f on a thread that is in the namespace: sockets that f makes belong to it for good.
 func (v VPC) inside(f func() error) error {
 	result := make(chan error, 1)
@@ -176,7 +180,7 @@ func (n *Network) probe(ctx context.Context, from, to VPC) error {
 	if err != nil {
 		return err
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }() // nothing is lost with it
 	address := listener.Addr().String()
 
 	// From its own VPC the listener is reached, so that silence means the filter.

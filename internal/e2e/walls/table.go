@@ -109,11 +109,15 @@ func (t *Table) Markdown(w io.Writer) error {
 type Run struct {
 	Table   *Table
 	Packets int64   // between the VPCs, dropped ones included
-	Revoked float64 // seconds from the withdrawal of access to the last successful read
+	Revoked float64 // seconds from the withdrawal of access to the last successful read; 0: not tried
 }
 
 // String is the last line.
 func (r Run) String() string {
 	attempts, denied := r.Table.Count()
-	return fmt.Sprintf("walls: %d attempts, %d denied; %d packets between the VPCs; revoked in %.1f s", attempts, denied, r.Packets, r.Revoked)
+	line := fmt.Sprintf("walls: %d attempts, %d denied; %d packets between the VPCs", attempts, denied, r.Packets)
+	if r.Revoked > 0 {
+		line += fmt.Sprintf("; revoked in %.1f s", r.Revoked)
+	}
+	return line
 }
