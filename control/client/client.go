@@ -2,10 +2,12 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -14,9 +16,13 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/isthmusdata/isthmus/control/controlpb"
 )
 
 // Client speaks to one control plane. Its methods may be called concurrently.
@@ -25,6 +31,8 @@ type Client struct {
 	log     *slog.Logger
 	m       *metrics
 	nodes   []node
+	login   *login // nil: calls carry no token
+	extra   []grpc.DialOption
 	current atomic.Int32  // the node that answered last
 	session atomic.Uint64 // named in calls; 0: an operator's tool
 }
@@ -44,21 +52,43 @@ func Dial(c Config, log *slog.Logger, r prometheus.Registerer, extra ...grpc.Dia
 	if err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
-	cl := &Client{config: c, log: log, m: m}
-	options := append(c.dialOptions(), extra...)
+	cl := &Client{config: c, log: log, m: m, login: newLogin(c.Auth), extra: extra}
 	for _, addr := range c.Addrs {
-		conn, err := grpc.NewClient("passthrough:///"+addr, options...)
+		conn, err := cl.dial(addr, nil)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("prepare connection to control plane %s: %w", addr, err), cl.Close())
+			return nil, errors.Join(err, cl.Close())
 		}
 		cl.nodes = append(cl.nodes, node{addr, conn})
 	}
 	return cl, nil
 }
 
-func (c Config) dialOptions() []grpc.DialOption {
+// dial prepares a connection, on which a certificate is shown if there is one.
+func (c *Client) dial(addr string, certificate func() *tls.Certificate) (*grpc.ClientConn, error) {
+	transport := insecure.NewCredentials()
+	if c.config.TLS != nil {
+		config := c.config.TLS.Clone()
+		if certificate != nil {
+			config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+				if shown := certificate(); shown != nil {
+					return shown, nil
+				}
+				return &tls.Certificate{}, nil
+			}
+		}
+		transport = credentials.NewTLS(config)
+	}
+	options := append(c.config.dialOptions(transport), c.extra...)
+	conn, err := grpc.NewClient("passthrough:///"+addr, options...)
+	if err != nil {
+		return nil, fmt.Errorf("prepare connection to control plane %s: %w", addr, err)
+	}
+	return conn, nil
+}
+
+func (c Config) dialOptions(transport credentials.TransportCredentials) []grpc.DialOption {
 	return []grpc.DialOption{
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithTransportCredentials(transport),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: c.KeepaliveTime, Timeout: c.KeepaliveTimeout, PermitWithoutStream: true}),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: c.BackoffMin, Multiplier: 1.6, Jitter: 0.2, MaxDelay: c.BackoffMax},
@@ -72,6 +102,7 @@ func (c Config) dialOptions() []grpc.DialOption {
 
 // Close ends all connections and the streams on them.
 func (c *Client) Close() error {
+	c.login.close()
 	var faults []error
 	for _, n := range c.nodes {
 		faults = append(faults, n.conn.Close())
@@ -94,8 +125,29 @@ const (
 // call is one attempt at a node; trailer receives what the server says of an error.
 type call func(ctx context.Context, n node, trailer *metadata.MD) error
 
-// do tries a call until it is answered; see the package's promises.
+// do tries a call, in the name of whoever is logged in, until it is answered; see the package's promises. A token that
+// is not taken any more is replaced once.
 func (c *Client) do(ctx context.Context, method string, r repeat, try call) error {
+	if c.login == nil {
+		return c.try(ctx, method, r, try)
+	}
+	for again := false; ; again = true {
+		if err := c.ensure(ctx); err != nil {
+			return fmt.Errorf("%s: %w", method, err)
+		}
+		used := c.login.token.Load()
+		err := c.try(ctx, method, r, func(ctx context.Context, n node, trailer *metadata.MD) error {
+			return try(c.authorized(ctx), n, trailer)
+		})
+		if !errors.Is(err, errToken) || again {
+			return err
+		}
+		c.login.token.CompareAndSwap(used, nil)
+	}
+}
+
+// try tries a call until it is answered.
+func (c *Client) try(ctx context.Context, method string, r repeat, try call) error {
 	start, code := time.Now(), codes.OK
 	defer func() { c.m.answered(method, code, time.Since(start)) }()
 	if _, ok := ctx.Deadline(); !ok {
@@ -145,6 +197,12 @@ func (c *Client) attempt(ctx context.Context, try call) *fault {
 	if err == nil {
 		return nil
 	}
+	if errors.Is(err, ErrDenied) {
+		return &fault{err: err, code: codes.Unauthenticated, refused: true} // said here
+	}
+	if errors.Is(err, errNoProof) {
+		return &fault{err: fmt.Errorf("%w: %w", ErrUnavailable, err), code: codes.Unavailable, refused: true, transient: true}
+	}
 	f := classify(n.addr, err, trailer)
 	if f.transient {
 		c.turn(at)
@@ -169,7 +227,7 @@ func (n node) ready(ctx context.Context, timeout time.Duration) error {
 		case state == connectivity.Shutdown:
 			return fmt.Errorf("%w: connection to %s is closed", ErrUnavailable, n.addr)
 		case state == connectivity.TransientFailure && failed:
-			return fmt.Errorf("%w: cannot connect to %s (is it running? check --control)", ErrUnavailable, n.addr)
+			return fmt.Errorf("%w: cannot connect to %s: %s (is it running? check --control)", ErrUnavailable, n.addr, n.why(ctx))
 		}
 		if state == connectivity.TransientFailure {
 			n.conn.ResetConnectBackoff() // do pauses between attempts
@@ -179,6 +237,16 @@ func (n node) ready(ctx context.Context, timeout time.Duration) error {
 			return fmt.Errorf("%w: cannot connect to %s within %s (is it running? check --control)", ErrUnavailable, n.addr, timeout)
 		}
 	}
+}
+
+// why is what the last attempt to connect ended with: gRPC tells that to calls alone. The call does nothing, should
+// the connection stand by now.
+func (n node) why(ctx context.Context) string {
+	_, err := controlpb.NewAuthServiceClient(n.conn).Begin(ctx, &controlpb.BeginRequest{})
+	if err == nil {
+		return "it was away a moment ago"
+	}
+	return strings.TrimPrefix(status.Convert(err).Message(), "connection error: desc = ")
 }
 
 // sleep pauses for half of d to all of it.

@@ -91,7 +91,7 @@ func (c *Client) open(ctx context.Context, method string, try func(context.Conte
 	patience, cancel := context.WithTimeoutCause(ctx, c.config.Patience, fmt.Errorf("%w after %s", ErrUnavailable, c.config.Patience))
 	defer cancel()
 	return c.do(patience, method, acrossSessions, func(_ context.Context, n node, trailer *metadata.MD) error {
-		stream, err := try(ctx, n)
+		stream, err := try(c.authorized(ctx), n)
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -23,6 +24,10 @@ type Config struct {
 	KeepaliveTime, KeepaliveTimeout time.Duration
 	// MessageBytes bounds one answer.
 	MessageBytes int
+	// TLS is how the control plane is known; nil: it is reached in plain text.
+	TLS *tls.Config
+	// Auth is who the client is; nil: its calls carry no token.
+	Auth *Auth
 }
 
 // Default returns the configuration; Addrs are the caller's.

@@ -27,6 +27,9 @@ var (
 	ErrInternal = errors.New("control plane failed")
 )
 
+// errToken: the token, or the proof, was not taken.
+var errToken = fmt.Errorf("%w: not logged in", ErrDenied)
+
 // fault is what one attempt ended with.
 type fault struct {
 	err       error
@@ -52,8 +55,10 @@ func classify(addr string, err error, trailer metadata.MD) *fault {
 		if len(trailer.Get(controlpb.EndedTrailer)) > 0 {
 			kind, f.ended = ErrSessionEnded, true
 		}
-	case codes.PermissionDenied, codes.Unauthenticated:
+	case codes.PermissionDenied:
 		kind = ErrDenied
+	case codes.Unauthenticated:
+		kind = errToken
 	case codes.InvalidArgument, codes.Unimplemented, codes.OutOfRange:
 		kind = ErrInvalid
 	}

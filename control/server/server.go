@@ -35,8 +35,8 @@ type service struct {
 	tunnel *tunnel.Tunnel
 	hub    *hub.Hub
 	leases *leases
-	awake  *awake.Clock                        // of the leases; ticks look at it
-	clock  func() time.Time                    // the wall clock
+	awake  *awake.Clock     // of the leases; ticks look at it
+	clock  func() time.Time // the wall clock
 	born   time.Time
 	seeds  atomic.Pointer[map[string][]string] // gossip addresses of live agents, by group
 

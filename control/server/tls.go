@@ -20,7 +20,7 @@ const tlsRecord = 0x16
 // transport is how connections begin: with TLS, or in plain text where that is allowed. Which of the two it is
 // shows in a client's first byte.
 type transport struct {
-	credentials.TransportCredentials // TLS
+	credentials.TransportCredentials                                  // TLS
 	plain                            credentials.TransportCredentials // nil: TLS alone
 }
 
