@@ -38,6 +38,9 @@ type Deps struct {
 	Owners Owners
 	// PeerTLS protects the conversation between agents, both ways; nil: plain.
 	PeerTLS *tls.Config
+	// PeerCheck is asked of connections that live, each time that they are used: whether the other end is still one
+	// of the group. nil: nothing is asked.
+	PeerCheck func(tls.ConnectionState) error
 	// Peers carries questions to other agents; nil: over TCP.
 	Peers PeerTransport
 	// Sched is what the handler waits by and runs in; nil: the machine's.

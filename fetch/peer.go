@@ -16,6 +16,8 @@ import (
 const (
 	peerIdle  = 90 * time.Second // a connection without requests is closed
 	peerWrite = 15 * time.Second // for one answer
+
+	peerGreeting = 10 * time.Second // for the handshake
 )
 
 // PeerServer gives the agents of the own group and zone the chunks that this one owns: plain
@@ -24,6 +26,7 @@ type PeerServer struct {
 	reader *reader
 	cfg    *Config
 	tls    *tls.Config
+	check  func(tls.ConnectionState) error
 	ctx    context.Context
 	cancel context.CancelFunc
 	slots  chan struct{}
@@ -36,7 +39,7 @@ type PeerServer struct {
 // PeerServer returns the server for the chunks of this agent.
 func (h *Handler) PeerServer() *PeerServer {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &PeerServer{reader: h.reader, cfg: &h.cfg, tls: h.deps.PeerTLS, ctx: ctx, cancel: cancel,
+	return &PeerServer{reader: h.reader, cfg: &h.cfg, tls: h.deps.PeerTLS, check: h.deps.PeerCheck, ctx: ctx, cancel: cancel,
 		slots: make(chan struct{}, h.cfg.PeerServeConns), conns: map[net.Conn]bool{}}
 }
 
@@ -117,6 +120,11 @@ func (s *PeerServer) Close() {
 
 // converse answers the requests of one connection until it fails or falls silent.
 func (s *PeerServer) converse(conn net.Conn) {
+	if err := s.greet(conn); err != nil {
+		s.reader.metrics.peerServed.WithLabelValues("stranger").Inc()
+		s.reader.log.Warn("a peer is not let in", "remote", conn.RemoteAddr().String(), "error", err)
+		return
+	}
 	for {
 		_ = conn.SetDeadline(time.Now().Add(peerIdle)) // fails only on a closed socket, as the read then does
 		q, err := readPeerRequest(conn)
@@ -129,11 +137,36 @@ func (s *PeerServer) converse(conn net.Conn) {
 			}
 			return
 		}
+		if err := stillPeer(conn, s.check); err != nil {
+			s.reader.metrics.peerServed.WithLabelValues("stranger").Inc()
+			s.reader.log.Warn("a connection of a peer is ended", "remote", conn.RemoteAddr().String(), "error", err)
+			return
+		}
 		if err := s.answer(conn, &q); err != nil {
 			s.reader.metrics.peerServed.WithLabelValues("unsent").Inc()
 			return
 		}
 	}
+}
+
+// greet is the handshake. It is bounded for itself: whoever cannot make it keeps no place for long.
+func (s *PeerServer) greet(conn net.Conn) error {
+	c, ok := conn.(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, peerGreeting)
+	defer cancel()
+	return c.HandshakeContext(ctx)
+}
+
+// stillPeer asks again whether the other end of a connection is one of the group: what was so at the handshake may
+// have ended since.
+func stillPeer(conn net.Conn, check func(tls.ConnectionState) error) error {
+	if c, ok := conn.(*tls.Conn); ok && check != nil {
+		return check(c.ConnectionState())
+	}
+	return nil
 }
 
 // answer sends the ranges asked for, or why not. The error is the connection's.

@@ -35,7 +35,7 @@ const mostPeers = 1024
 func newPeerClient(cfg *Config, d *Deps) *peerClient {
 	c := &peerClient{cfg: cfg, sched: d.Sched, transport: d.Peers, badTill: map[string]time.Duration{}}
 	if c.transport == nil {
-		c.pool = newPeerPool(cfg, d.PeerTLS)
+		c.pool = newPeerPool(cfg, d.PeerTLS, d.PeerCheck)
 		c.transport = c.pool
 	}
 	return c

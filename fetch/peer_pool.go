@@ -21,6 +21,8 @@ const peerKept = peerIdle / 3
 type peerPool struct {
 	cfg *Config
 	tls *tls.Config
+	// check is asked of a connection that is used again; nil: nothing is.
+	check func(tls.ConnectionState) error
 
 	kept time.Duration
 
@@ -35,8 +37,8 @@ type idleConn struct {
 	expiry *time.Timer
 }
 
-func newPeerPool(cfg *Config, tlsConfig *tls.Config) *peerPool {
-	return &peerPool{cfg: cfg, tls: tlsConfig, kept: peerKept, idle: map[string][]*idleConn{}}
+func newPeerPool(cfg *Config, tlsConfig *tls.Config, check func(tls.ConnectionState) error) *peerPool {
+	return &peerPool{cfg: cfg, tls: tlsConfig, check: check, kept: peerKept, idle: map[string][]*idleConn{}}
 }
 
 // Ask goes over an idle connection or a new one. An idle connection that the peer has closed
@@ -94,6 +96,10 @@ func (c *peerPool) take(addr string) net.Conn {
 	last := idle[len(idle)-1]
 	last.expiry.Stop() // too late, it will not find the connection
 	c.drop(addr, len(idle)-1)
+	if stillPeer(last.Conn, c.check) != nil {
+		_ = last.Conn.Close()
+		return nil // a new handshake says what it is
+	}
 	return last.Conn
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/isthmusdata/isthmus/control/client"
 	"github.com/isthmusdata/isthmus/fetch"
 	"github.com/isthmusdata/isthmus/internal/broker"
+	"github.com/isthmusdata/isthmus/internal/certs"
 	"github.com/isthmusdata/isthmus/internal/objstore"
 	"github.com/isthmusdata/isthmus/internal/obs"
 	"github.com/isthmusdata/isthmus/internal/wire"
@@ -91,6 +92,14 @@ type agentDeps struct {
 	wall     wallClock // nil: the machine's
 }
 
+// now is the time of day as the agent believes it to be.
+func (d agentDeps) now() time.Time {
+	if d.wall != nil {
+		return d.wall()
+	}
+	return time.Now()
+}
+
 // agent is one running agent. Its fields stand in the order in which they are made.
 type agent struct {
 	config  agentConfig
@@ -101,6 +110,8 @@ type agent struct {
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 	ready   atomic.Pointer[string] // what it waits for; nil: nothing
+
+	certificate *certs.Holder // among the agents of the group
 
 	http   *obs.Server
 	kafka  net.Listener
@@ -135,7 +146,7 @@ func startAgent(ctx context.Context, config agentConfig, deps agentDeps) (*agent
 	life, cancel := context.WithCancel(context.Background())
 	a := &agent{
 		config: config, name: hex.EncodeToString(name), deps: deps, failed: make(chan error, 8), cancel: cancel,
-		log: deps.log,
+		log: deps.log, certificate: certs.NewHolder(certs.Agent, deps.now),
 	}
 	a.cuts.from = map[string]bool{}
 	for _, build := range []func(context.Context, context.Context) error{
@@ -163,7 +174,7 @@ func (a *agent) waitsFor(what string) {
 // listen takes the addresses, so that a busy port is an error before anybody is told of it.
 func (a *agent) listen(_, _ context.Context) (err error) {
 	c := &a.config
-	a.waitsFor("waiting for the control plane at " + fmt.Sprint(c.Control))
+	a.waitsFor("waiting for the control plane at " + fmt.Sprint(c.Login.Addresses))
 	if c.HTTP != "" {
 		if a.http, err = obs.Serve(c.HTTP, a.deps.registry, a.readiness); err != nil {
 			return err
@@ -198,8 +209,11 @@ func (a *agent) readiness() error {
 
 // login gets a session, however long the control plane is away.
 func (a *agent) login(ctx, life context.Context) (err error) {
-	config := client.Default()
-	config.Addrs = a.config.Control
+	config, err := a.config.Login.client(a.config.Group, a.name, a.config.Roles)
+	if err != nil {
+		return err
+	}
+	a.certify(config.Auth)
 	if a.client, err = client.Dial(config, a.log, a.deps.registry); err != nil {
 		return err
 	}
@@ -214,7 +228,7 @@ func (a *agent) login(ctx, life context.Context) (err error) {
 		Granted: a.granted, Ended: a.ended, Seeds: a.seeds, Walls: a.wallsChanged, Denied: a.denied, Reached: func(ok bool) { a.cutOff(life, "control plane", !ok) },
 	}, a.log)
 	notice := time.AfterFunc(operatorNotice, func() {
-		a.log.Info("waiting for the control plane", "control", a.config.Control)
+		a.log.Info("waiting for the control plane", "control", a.config.Login.Addresses)
 	})
 	defer notice.Stop()
 	for {
@@ -231,7 +245,7 @@ func (a *agent) login(ctx, life context.Context) (err error) {
 		case !errors.Is(err, client.ErrUnavailable):
 			return err
 		}
-		a.log.Warn("the control plane does not answer, trying again", "control", a.config.Control, "error", err)
+		a.log.Warn("the control plane does not answer, trying again", "control", a.config.Login.Addresses, "error", err)
 	}
 }
 

@@ -27,7 +27,7 @@ const (
 
 // agentConfig is everything one agent is told. The packages' own configs are filled from it.
 type agentConfig struct {
-	Control   []string
+	Login     loginConfig
 	Group     string
 	Roles     roles
 	Zone      string
@@ -52,7 +52,7 @@ type agentConfig struct {
 
 func defaultAgent() agentConfig {
 	c := agentConfig{
-		Control: []string{defaultControl}, Kafka: defaultKafka, Gossip: defaultGossip, HTTP: agentHTTP,
+		Login: defaultLogin(), Kafka: defaultKafka, Gossip: defaultGossip, HTTP: agentHTTP,
 		Memory: units.GiB, Cache: 256 * units.MiB,
 		Produce: produce.Default(), Fetch: fetch.Default(), Wire: wire.Default(), Broker: broker.Default(),
 	}
@@ -61,7 +61,7 @@ func defaultAgent() agentConfig {
 }
 
 func (c *agentConfig) addFlags(f *pflag.FlagSet) {
-	f.StringSliceVar(&c.Control, "control", c.Control, "addresses of the control plane")
+	c.Login.addFlags(f)
 	f.StringVar(&c.Group, "group", c.Group, "group of agents that this one belongs to: one account, VPC or region")
 	f.Var(&c.Roles, "roles", "what the agent may do, one or more of: "+rolesHelp())
 	f.StringVar(&c.Zone, "zone", c.Zone, "availability zone; clients name theirs with zone=NAME in client.id")
@@ -102,8 +102,11 @@ func (c *agentConfig) Validate() error {
 		add(errors.New("--tls-cert and --tls-key: both or neither"))
 	}
 	add(exposed(c.Kafka, "--kafka", tlsFix, c.Insecure || c.TLSCert != ""))
+	add(c.Login.check())
 	if c.Roles.has("fetch") {
-		add(exposed(c.peerAddress(), "--peer", "keep it on loopback", c.Insecure))
+		if _, err := units.Loopback(c.peerAddress()); err != nil {
+			add(fmt.Errorf("--peer: %w", err))
+		}
 	}
 	if c.HTTP != "" {
 		add(exposed(c.HTTP, "--http", "keep it on loopback", c.Insecure))

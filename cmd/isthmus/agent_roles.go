@@ -28,7 +28,7 @@ func (a *agent) buildRoles(_, _ context.Context) (err error) {
 	if a.config.Roles.has("fetch") {
 		a.fetcher, err = fetch.New(a.config.Fetch, fetch.Deps{
 			Cluster: a.grant.Cluster, Incarnation: a.incarnation, Index: index{a.client}, Topics: a.topics,
-			Stores: a.stores.getter, Owners: a.group, Log: a.log, Registry: a.deps.registry,
+			PeerTLS: a.certificate.TLS(), PeerCheck: a.certificate.Check, Stores: a.stores.getter, Owners: a.group, Log: a.log, Registry: a.deps.registry,
 		})
 	}
 	return err

@@ -86,7 +86,7 @@ func (c *localCluster) controlAddr() string { return c.control.node.Addr().Strin
 
 // add starts an agent under a name.
 func (c *localCluster) add(ctx context.Context, name string, config agentConfig) error {
-	config.Control = []string{c.controlAddr()}
+	config.Login.Addresses = []string{c.controlAddr()}
 	if err := config.Validate(); err != nil {
 		return usageError{err}
 	}

@@ -23,7 +23,8 @@ import (
 // controlConfig is everything one control node is told.
 type controlConfig struct {
 	server.Config
-	HTTP string // empty: none
+	HTTP      string // empty: none
+	Admission admission
 }
 
 func defaultControlConfig() controlConfig {
@@ -44,6 +45,7 @@ On loopback it speaks TLS and plain text, and admits any caller until there is a
 loopback it speaks TLS alone, by a certificate of the cluster's own authority or one that it is given,
 and every caller logs in.`,
 		Example: "  isthmus control --data-dir ./control --bucket file:///var/lib/isthmus/bucket\n" +
+			"  isthmus control --data-dir ./control --bucket s3://my-bucket/streams --listen 0.0.0.0:7400 --advertise control.example\n" +
 			"  isthmus control --data-dir ./control --bucket 's3://my-bucket/streams?region=eu-west-1'",
 	}
 	f := cmd.Flags()
@@ -54,6 +56,8 @@ and every caller logs in.`,
 	f.StringVar(&config.HTTP, "http", config.HTTP, "address of metrics, health and profiles; empty: none")
 	f.StringVar(&config.Raft.NodeID, "id", config.Raft.NodeID, "this node's id among its peers")
 	f.StringSliceVar(&config.Raft.Peers, "peers", nil, "other nodes, ID=ADDRESS; not served yet: one node is the cluster")
+	f.StringSliceVar(&config.Advertise, "advertise", nil, "further names and addresses that callers know this node by: its certificate holds them")
+	config.Admission.addFlags(f)
 	f.BoolVar(&config.Insecure, "insecure", false, "allow plain text on addresses that other machines can reach")
 	f.BoolVar(&config.AutoCreate, "auto-create-topics", config.AutoCreate, "create a topic when a client asks for it by name")
 	f.Int32Var(&config.DefaultPartitions, "num-partitions", config.DefaultPartitions, "partitions of topics that are created without a number")
@@ -68,7 +72,7 @@ and every caller logs in.`,
 		}
 		return runControl(cmd.Context(), config, logger)
 	})
-	cmd.AddCommand(newControlStatus(), newControlConfirmClock())
+	cmd.AddCommand(newControlStatus(), newControlConfirmClock(), newControlAdminCert())
 	return cmd
 }
 
@@ -81,7 +85,7 @@ func (c *controlConfig) check() error {
 	if c.BucketURL != "" {
 		faults = append(faults, checkBucket(c.BucketURL))
 	}
-	return errors.Join(append(faults, c.Validate())...)
+	return errors.Join(append(faults, c.Admission.check(), c.Validate())...)
 }
 
 func runControl(ctx context.Context, config controlConfig, log *slog.Logger) error {
@@ -144,6 +148,9 @@ func startControl(ctx context.Context, config controlConfig, log *slog.Logger, r
 		return nil, fmt.Errorf("make the folder above --data-dir: %w", err)
 	}
 	deps := server.Deps{Store: metered.New(n.store, metrics), Logger: log, Registerer: registry, Wall: wall}
+	if err := config.Admission.into(&deps, log); err != nil {
+		return nil, err
+	}
 	node, err := server.Start(ctx, config.Config, deps)
 	if err != nil {
 		return nil, err
@@ -168,12 +175,12 @@ func (n *controlNode) stop(ctx context.Context) error {
 }
 
 // dialControl connects an operator's command.
-func dialControl(addresses []string, log *slog.Logger) (*client.Client, error) {
-	config := client.Default()
-	config.Addrs, config.Patience = addresses, operatorTimeout
-	if err := config.Validate(); err != nil {
-		return nil, usageError{err}
+func dialControl(login *loginConfig, log *slog.Logger) (*client.Client, error) {
+	config, err := login.client("", "", nil)
+	if err != nil {
+		return nil, err
 	}
+	config.Patience = operatorTimeout
 	return client.Dial(config, log, prometheus.NewRegistry())
 }
 

@@ -89,7 +89,7 @@ func agentsCutOff(t *testing.T) {
 		link, err := faultnet.Open("127.0.0.1:0", l.controlAddr())
 		l.must(err)
 		t.Cleanup(link.Close)
-		links[name], a.config.Control = link, []string{link.Address}
+		links[name], a.config.Login.Addresses = link, []string{link.Address}
 	}
 	for name := range links {
 		l.must(l.restart(l.ctx, name))

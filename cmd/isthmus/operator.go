@@ -32,9 +32,9 @@ type operator struct {
 
 // asOperator gives a command --control and --output, and its work a connection.
 func asOperator(cmd *cobra.Command, work func(ctx context.Context, o *operator, args []string) error) *cobra.Command {
-	control := []string{defaultControl}
+	login := defaultLogin()
 	out := addOutputFlag(cmd)
-	cmd.Flags().StringSliceVar(&control, "control", control, "address of the control plane")
+	login.addFlags(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return configured(func(cmd *cobra.Command) error {
 			logger, err := newLogger(cmd)
@@ -43,7 +43,7 @@ func asOperator(cmd *cobra.Command, work func(ctx context.Context, o *operator, 
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), operatorTimeout)
 			defer cancel()
-			c, err := dialControl(control, logger)
+			c, err := dialControl(&login, logger)
 			if err != nil {
 				return err
 			}
@@ -53,12 +53,12 @@ func asOperator(cmd *cobra.Command, work func(ctx context.Context, o *operator, 
 				}
 			}()
 			notice := time.AfterFunc(operatorNotice, func() {
-				fmt.Fprintf(cmd.ErrOrStderr(), "waiting for the control plane at %s, up to %v\n", strings.Join(control, ", "), operatorTimeout)
+				fmt.Fprintf(cmd.ErrOrStderr(), "waiting for the control plane at %s, up to %v\n", strings.Join(login.Addresses, ", "), operatorTimeout)
 			})
 			defer notice.Stop()
 			err = work(ctx, &operator{client: c, out: cmd.OutOrStdout(), json: out.json()}, args)
 			if errors.Is(err, context.DeadlineExceeded) {
-				err = fmt.Errorf("%w: no answer from %v within %v (is the control plane running? name it with --control)", err, control, operatorTimeout)
+				err = fmt.Errorf("%w: no answer from %v within %v (is the control plane running? name it with --control)", err, login.Addresses, operatorTimeout)
 			}
 			return err
 		})(cmd, nil)

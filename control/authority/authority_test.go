@@ -299,7 +299,7 @@ func TestServerIsRenewed(t *testing.T) {
 	if second == first {
 		t.Error("not renewed")
 	}
-	c.now = c.now.Add(-48 * time.Hour)
+	c.now = c.now.Add(-2 * serverLife)
 	if get() == second {
 		t.Error("a certificate of the future is served")
 	}

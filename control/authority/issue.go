@@ -23,8 +23,9 @@ import (
 const (
 	// AgentLife is how long an agent's certificate holds. It is renewed with the token, long before.
 	AgentLife = time.Hour
-	// serverLife is how long a control node's certificate holds; the node renews it itself.
-	serverLife = 24 * time.Hour
+	// serverLife is how long a control node's certificate holds; the node renews it itself. It has held as long
+	// already when it is made: a control plane whose clock has jumped is reached still.
+	serverLife = 48 * time.Hour
 	// skew is how far behind a clock may be that looks at a new certificate.
 	skew = 5 * time.Minute
 	// maxCSR bounds a certificate request: one of our agents' has a few hundred bytes.
@@ -172,6 +173,7 @@ func (s *Server) Get() (*tls.Certificate, error) {
 	der, err := s.authority.issue(s.name, key.Public(), pkix.Name{CommonName: s.name.ID}, 0, serverLife, func(c *x509.Certificate) {
 		// Of clients too: control nodes meet each other by it.
 		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
+		c.NotBefore = now.Add(-serverLife)
 		for _, host := range s.hosts {
 			if ip := net.ParseIP(host); ip != nil {
 				c.IPAddresses = append(c.IPAddresses, ip)

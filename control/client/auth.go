@@ -176,7 +176,7 @@ func (c *Client) prove(ctx context.Context, n node, trailer *metadata.MD) (*toke
 	}
 	var first error
 	for _, source := range c.login.auth.Sources {
-		if !slices.Contains(begun.GetMethods(), source.Method()) {
+		if !slices.Contains(begun.GetMethods(), source.Method()) || source.Method() == identity.MethodMTLS && !c.certified() {
 			continue
 		}
 		if first != nil { // a nonce is good once
@@ -201,6 +201,11 @@ func (c *Client) prove(ctx context.Context, n node, trailer *metadata.MD) (*toke
 		return nil, first
 	}
 	return nil, fmt.Errorf("%w: the control plane takes logins by %s, and this process was told of none of these ways to prove who it is (see --login)", ErrDenied, strings.Join(begun.GetMethods(), ", "))
+}
+
+// certified says whether a connection that is made now shows a certificate.
+func (c *Client) certified() bool {
+	return c.config.TLS != nil && c.login.auth.Certificate != nil && c.login.auth.Certificate() != nil
 }
 
 // errNoProof: the proof could not be made here; nothing was sent.

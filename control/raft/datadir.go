@@ -154,3 +154,6 @@ func writeSynced(path string, raw []byte) error {
 	}
 	return f.Close()
 }
+
+// ReadIdentity reads who a data directory belongs to, also while a node uses it.
+func ReadIdentity(dir string) (Identity, error) { return (&dataDir{path: dir}).load() }

@@ -75,6 +75,16 @@ func (h *Holder) TLS() *tls.Config {
 	}
 }
 
+// Current is the certificate, or nil while there is none that holds.
+func (h *Holder) Current() *tls.Certificate {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.current == nil || h.now().After(h.current.Leaf.NotAfter) {
+		return nil
+	}
+	return h.current
+}
+
 func (h *Holder) get() (*tls.Certificate, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
