@@ -91,8 +91,8 @@ func parseSPIFFE(s string) (spiffe, error) {
 	return spiffe{domain: domain, path: "/" + path}, nil
 }
 
-// NewMTLSSource is the agent's side of mtls: the certificate is shown by TLS, and nothing is sent beside it.
-func NewMTLSSource() Source { return certificate{} }
+// NewCertificate is the agent's side of mtls: the certificate is shown by TLS, and nothing is sent beside it.
+func NewCertificate() Source { return certificate{} }
 
 type certificate struct{}
 
