@@ -59,10 +59,13 @@ type agentState struct {
 }
 
 // startCluster starts a control plane with its data under dir, and waits until it serves.
-func startCluster(ctx context.Context, dir, bucket string, log *slog.Logger) (*localCluster, error) {
+func startCluster(ctx context.Context, dir, bucket string, log *slog.Logger, changes ...func(*controlConfig)) (*localCluster, error) {
 	c := &localCluster{log: log, bucket: bucket, agents: map[string]*localAgent{}}
 	config := defaultControlConfig()
 	config.Raft.Dir, config.BucketURL, config.Listen, config.HTTP = filepath.Join(dir, "control"), bucket, "127.0.0.1:0", ""
+	for _, change := range changes {
+		change(&config)
+	}
 	var err error
 	if c.control, err = startControl(ctx, config, log.With("part", "control"), obs.NewRegistry(), openStore); err != nil {
 		return nil, err

@@ -55,10 +55,10 @@ func startLandsOn(t *testing.T, dir, bucket string, changes ...func(*agentConfig
 }
 
 // startControlAlone starts a control plane without agents.
-func startControlAlone(t *testing.T, dir, bucket string) *lands {
+func startControlAlone(t *testing.T, dir, bucket string, changes ...func(*controlConfig)) *lands {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	c, err := startCluster(ctx, dir, bucket, logOf(t))
+	c, err := startCluster(ctx, dir, bucket, logOf(t), changes...)
 	if err != nil {
 		cancel()
 		t.Fatal(err)

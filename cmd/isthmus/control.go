@@ -148,7 +148,7 @@ func startControl(ctx context.Context, config controlConfig, log *slog.Logger, r
 		return nil, fmt.Errorf("make the folder above --data-dir: %w", err)
 	}
 	deps := server.Deps{Store: metered.New(n.store, metrics), Logger: log, Registerer: registry, Wall: wall}
-	if err := config.Admission.into(&deps, log); err != nil {
+	if err := config.Admission.into(&deps, config.Insecure, log); err != nil {
 		return nil, err
 	}
 	node, err := server.Start(ctx, config.Config, deps)
@@ -180,7 +180,7 @@ func dialControl(login *loginConfig, log *slog.Logger) (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	config.Patience = operatorTimeout
+	config.Patience, config.LeaveStrangers = operatorTimeout, true
 	return client.Dial(config, log, prometheus.NewRegistry())
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/isthmusdata/isthmus/control/authority"
 	"github.com/isthmusdata/isthmus/control/raft"
 	"github.com/isthmusdata/isthmus/control/server"
+	"github.com/isthmusdata/isthmus/iam/identity"
 	"github.com/isthmusdata/isthmus/internal/wire"
 )
 
@@ -24,12 +26,57 @@ import (
 type admission struct {
 	TLSCert, TLSKey string   // PEM files; none: of the cluster's own authority
 	ClientCAs       []string // DOMAIN=FILE
+	STSRegions      []string // whose STS is asked who has signed; none: nobody logs in by aws-sigv4
+	STSEndpoint     string   // URL at which all of them are reached; empty: at their own names
+	Issuers         []string // URLs whose tokens are taken; none: nobody logs in by aws-oidc
+	JWKS            []string // ISSUER=URL of keys that are not where the issuer's own configuration says
 }
 
 func (a *admission) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&a.TLSCert, "tls-cert", a.TLSCert, "PEM file of the listener's certificate, read again when it changes; none: one of the cluster's own authority")
 	f.StringVar(&a.TLSKey, "tls-key", a.TLSKey, "PEM file of its key")
+	a.addMethods(f)
 	f.StringSliceVar(&a.ClientCAs, "client-ca", a.ClientCAs, "DOMAIN=FILE: the authority, in PEM, of certificates whose URI is spiffe://DOMAIN/..., which callers may log in by")
+}
+
+func (a *admission) addMethods(f *pflag.FlagSet) {
+	f.StringSliceVar(&a.STSRegions, "sts-regions", a.STSRegions, "regions of AWS whose STS is asked who has signed a login by aws-sigv4")
+	f.StringVar(&a.STSEndpoint, "sts-endpoint", a.STSEndpoint, "URL at which STS is reached, for closed networks; none: under its own names")
+	f.StringSliceVar(&a.Issuers, "oidc-issuer", a.Issuers, "URL of an issuer whose tokens are taken for logins by aws-oidc: that of each account's outbound web identity federation")
+	f.StringSliceVar(&a.JWKS, "oidc-jwks", a.JWKS, "ISSUER=URL: where an issuer's keys are read, for closed networks; none: where its configuration says")
+}
+
+// methods are the ways in that the options name, beside certificates.
+func (a *admission) methods(insecure bool, now func() time.Time) (all []identity.Authenticator, err error) {
+	if len(a.STSRegions) > 0 {
+		s, err := identity.NewSigV4(identity.SigV4Options{Regions: a.STSRegions, Endpoint: a.STSEndpoint, Insecure: insecure, Now: now})
+		if err != nil {
+			return nil, usageError{fmt.Errorf("logins by aws-sigv4: %w", err)}
+		}
+		all = append(all, s)
+	}
+	if len(a.Issuers) > 0 {
+		o := identity.OIDCOptions{Insecure: insecure, Now: now}
+		for _, url := range a.Issuers {
+			o.Issuers = append(o.Issuers, identity.Issuer{URL: url, JWKS: a.keysOf(url)})
+		}
+		v, err := identity.NewOIDC(o)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("logins by aws-oidc: %w", err)}
+		}
+		all = append(all, v)
+	}
+	return all, nil
+}
+
+// keysOf is where an issuer's keys are read, if that was named. An issuer's URL may hold a =.
+func (a *admission) keysOf(issuer string) string {
+	for _, pair := range a.JWKS {
+		if url, ok := strings.CutPrefix(pair, issuer+"="); ok {
+			return url
+		}
+	}
+	return ""
 }
 
 // check reports every fault of the options at once.
@@ -43,11 +90,22 @@ func (a *admission) check() error {
 			faults = append(faults, fmt.Errorf("--client-ca %q: write DOMAIN=FILE, the domain in lower case", pair))
 		}
 	}
+	if a.STSEndpoint != "" && len(a.STSRegions) == 0 {
+		faults = append(faults, errors.New("--sts-endpoint without --sts-regions: name the regions that agents sign for"))
+	}
+	for _, pair := range a.JWKS {
+		if !slices.ContainsFunc(a.Issuers, func(issuer string) bool { return strings.HasPrefix(pair, issuer+"=") }) {
+			faults = append(faults, fmt.Errorf("--oidc-jwks %q: write ISSUER=URL, with an issuer of --oidc-issuer", pair))
+		}
+	}
 	return errors.Join(faults...)
 }
 
 // into gives a node what the options name.
-func (a *admission) into(d *server.Deps, log *slog.Logger) error {
+func (a *admission) into(d *server.Deps, insecure bool, log *slog.Logger) (err error) {
+	if d.Authenticators, err = a.methods(insecure, d.Wall); err != nil {
+		return err
+	}
 	if a.TLSCert != "" {
 		c, err := wire.LoadCertificate(a.TLSCert, a.TLSKey, log)
 		if err != nil {

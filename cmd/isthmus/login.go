@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -8,7 +9,11 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/spf13/pflag"
 
 	"github.com/isthmusdata/isthmus/control/client"
@@ -134,15 +139,58 @@ func (l *loginConfig) client(group, agent string, has roles) (client.Config, err
 	return c, nil
 }
 
-// sources are the ways to prove who this is, the best first.
+// sources are the ways to prove who this is, the best first. With auto they are all that this process has: the
+// control plane says which it takes.
 func (l *loginConfig) sources() []identity.Source {
-	switch {
-	case l.Way == loginOpen:
-		return nil
-	case l.Cert != "" && (l.Way == loginAuto || l.Way == identity.MethodMTLS):
+	if l.Cert != "" && (l.Way == loginAuto || l.Way == identity.MethodMTLS) {
 		return []identity.Source{identity.NewCertificate()}
 	}
-	return nil
+	var all []identity.Source
+	for _, method := range []string{identity.MethodOIDC, identity.MethodSigV4} {
+		if l.Way == loginAuto || l.Way == method {
+			all = append(all, &awsSource{method: method})
+		}
+	}
+	return all
+}
+
+// awsSource proves who this is by its own account's credentials, which are looked for when a proof is first asked
+// for: most who start need none. What is found is kept; what is not is looked for again.
+type awsSource struct {
+	method string
+
+	mu    sync.Mutex
+	found identity.Source
+}
+
+// Method implements identity.Source.
+func (s *awsSource) Method() string { return s.method }
+
+// Proof implements identity.Source.
+func (s *awsSource) Proof(ctx context.Context, c identity.Challenge) ([]byte, error) {
+	source, err := s.source(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return source.Proof(ctx, c)
+}
+
+func (s *awsSource) source(ctx context.Context) (identity.Source, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.found != nil {
+		return s.found, nil
+	}
+	loaded, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration of AWS: %w", err)
+	}
+	if s.method == identity.MethodOIDC {
+		s.found = identity.NewOIDCSource(sts.NewFromConfig(loaded))
+	} else {
+		s.found = identity.NewSigV4Source(loaded.Credentials, loaded.Region, time.Now)
+	}
+	return s.found, nil
 }
 
 // readAuthorities reads the certificates of a PEM file.

@@ -161,7 +161,7 @@ func (c *Client) logIn(ctx context.Context, old *token) error {
 
 // prove logs in at one node, over a connection of its own: what is shown there is the certificate as it is now.
 func (c *Client) prove(ctx context.Context, n node, trailer *metadata.MD) (*token, error) {
-	conn, err := c.dial(n.addr, c.login.auth.Certificate)
+	conn, err := c.dial(n.addr, c.login.auth.Certificate, n.shown)
 	if err != nil {
 		return nil, err
 	}

@@ -39,8 +39,9 @@ type Client struct {
 
 // node is one control node.
 type node struct {
-	addr string
-	conn *grpc.ClientConn
+	addr  string
+	conn  *grpc.ClientConn
+	shown *strangers // nil: plain text
 }
 
 // Dial prepares connections; the first call makes them. Extra options are for tests.
@@ -54,17 +55,18 @@ func Dial(c Config, log *slog.Logger, r prometheus.Registerer, extra ...grpc.Dia
 	}
 	cl := &Client{config: c, log: log, m: m, login: newLogin(c.Auth), extra: extra}
 	for _, addr := range c.Addrs {
-		conn, err := cl.dial(addr, nil)
+		shown := &strangers{}
+		conn, err := cl.dial(addr, nil, shown)
 		if err != nil {
 			return nil, errors.Join(err, cl.Close())
 		}
-		cl.nodes = append(cl.nodes, node{addr, conn})
+		cl.nodes = append(cl.nodes, node{addr, conn, shown})
 	}
 	return cl, nil
 }
 
 // dial prepares a connection, on which a certificate is shown if there is one.
-func (c *Client) dial(addr string, certificate func() *tls.Certificate) (*grpc.ClientConn, error) {
+func (c *Client) dial(addr string, certificate func() *tls.Certificate, shown *strangers) (*grpc.ClientConn, error) {
 	transport := insecure.NewCredentials()
 	if c.config.TLS != nil {
 		config := c.config.TLS.Clone()
@@ -76,7 +78,7 @@ func (c *Client) dial(addr string, certificate func() *tls.Certificate) (*grpc.C
 				return &tls.Certificate{}, nil
 			}
 		}
-		transport = credentials.NewTLS(config)
+		transport = &recognition{credentials.NewTLS(config), shown}
 	}
 	options := append(c.config.dialOptions(transport), c.extra...)
 	conn, err := grpc.NewClient("passthrough:///"+addr, options...)
@@ -190,7 +192,7 @@ func (c *Client) attempt(ctx context.Context, try call) *fault {
 	n := c.nodes[at]
 	if err := n.ready(ctx, c.config.ConnectTimeout); err != nil {
 		c.turn(at)
-		return &fault{err: err, code: codes.Unavailable, refused: true, transient: true}
+		return &fault{err: err, code: codes.Unavailable, refused: true, transient: !errors.Is(err, ErrStranger) || !c.config.LeaveStrangers}
 	}
 	var trailer metadata.MD
 	err := try(ctx, n, &trailer)
@@ -227,6 +229,9 @@ func (n node) ready(ctx context.Context, timeout time.Duration) error {
 		case state == connectivity.Shutdown:
 			return fmt.Errorf("%w: connection to %s is closed", ErrUnavailable, n.addr)
 		case state == connectivity.TransientFailure && failed:
+			if err := n.shown.last(); err != nil {
+				return fmt.Errorf("%w: %s: %w", ErrUnavailable, n.addr, err)
+			}
 			return fmt.Errorf("%w: cannot connect to %s: %s (is it running? check --control)", ErrUnavailable, n.addr, n.why(ctx))
 		}
 		if state == connectivity.TransientFailure {

@@ -26,6 +26,9 @@ type Config struct {
 	MessageBytes int
 	// TLS is how the control plane is known; nil: it is reached in plain text.
 	TLS *tls.Config
+	// LeaveStrangers ends a call at once when what answers is not the control plane that TLS says. A process that runs
+	// for long waits instead until it is: somebody may be mending it.
+	LeaveStrangers bool
 	// Auth is who the client is; nil: its calls carry no token.
 	Auth *Auth
 }

@@ -1,15 +1,20 @@
 package client
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
+
+	"google.golang.org/grpc/credentials"
 
 	"github.com/isthmusdata/isthmus/internal/certs"
 )
@@ -42,6 +47,46 @@ func parsePin(pin string) (sum [sha256.Size]byte, err error) {
 	return [sha256.Size]byte(raw), nil
 }
 
+// ErrStranger: what answers is not the control plane that was named.
+var ErrStranger = errors.New("this is not the control plane that was named")
+
+// recognition remembers why the control plane was last not recognised: gRPC passes that on as text alone.
+type recognition struct {
+	credentials.TransportCredentials
+	shown *strangers
+}
+
+type strangers struct{ err atomic.Pointer[error] }
+
+func (s *strangers) last() error {
+	if err := s.err.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// ClientHandshake implements credentials.TransportCredentials.
+func (r *recognition) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	secret, info, err := r.TransportCredentials.ClientHandshake(ctx, authority, conn)
+	var unverified *tls.CertificateVerificationError
+	switch {
+	case err == nil:
+		r.shown.err.Store(nil)
+	case errors.As(err, &unverified):
+		err = fmt.Errorf("%w: %w (name its authority with --control-ca, or its pin with --control-pin)", ErrStranger, unverified.Err)
+		r.shown.err.Store(&err)
+	case errors.Is(err, errPin):
+		err = fmt.Errorf("%w: %w", ErrStranger, err)
+		r.shown.err.Store(&err)
+	}
+	return secret, info, err
+}
+
+// Clone implements credentials.TransportCredentials.
+func (r *recognition) Clone() credentials.TransportCredentials {
+	return &recognition{r.TransportCredentials.Clone(), r.shown}
+}
+
 var errPin = errors.New("the control plane shows another certificate than the pinned one: it is another one, or its data directory was lost, or somebody stands in between")
 
 func pinned(s tls.ConnectionState, want [sha256.Size]byte, now time.Time) error {
@@ -58,10 +103,13 @@ func pinned(s tls.ConnectionState, want [sha256.Size]byte, now time.Time) error 
 		between.AddCert(c)
 	}
 	if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, CurrentTime: now}); err != nil { // of a server
-		return fmt.Errorf("the control plane's certificate: %w", err)
+		return fmt.Errorf("%w: its certificate: %w", errPin, err)
 	}
 	if name, err := certs.Of(leaf); err == nil && name.Kind == certs.Control {
 		return nil
 	}
-	return leaf.VerifyHostname(s.ServerName)
+	if err := leaf.VerifyHostname(s.ServerName); err != nil {
+		return fmt.Errorf("%w: %w", errPin, err)
+	}
+	return nil
 }
