@@ -5,6 +5,8 @@ import (
 	"math"
 
 	"github.com/tidwall/btree"
+
+	"github.com/isthmusdata/isthmus/control/controlpb"
 )
 
 // dueKind says what is to be done.
@@ -15,6 +17,8 @@ const (
 	dueSession                      // ended: forget it and its answers
 	dueNode                         // of an agent that is gone: forget its node id
 	dueOffsets                      // of a consumer group without members
+	dueGrant                        // its time is over: watches are to be looked at again
+	dueToken                        // its time is over: forget it
 )
 
 // due is one thing to be done at a time. The agenda holds exactly those that follow from the rest
@@ -23,7 +27,7 @@ type due struct {
 	at     int64
 	kind   dueKind
 	number uint64 // of the partition or session
-	name   string // of the node or group
+	name   string // of the node, group or grant; a token's hash
 	place  uint32 // of the partition; follows from number
 }
 
@@ -59,6 +63,16 @@ func (s *State) planAgenda(changed bool) {
 		if n.session == 0 {
 			s.agenda.Set(s.dueOfNode(key, n))
 		}
+		return true
+	})
+	s.grants.Scan(func(_ string, g *grant) bool {
+		if g.pb.GetUntil() != 0 && !g.expired {
+			s.agenda.Set(dueOfGrant(g))
+		}
+		return true
+	})
+	s.joinTokens.Scan(func(_ string, t *controlpb.JoinToken) bool {
+		s.agenda.Set(dueOfToken(t))
 		return true
 	})
 	for _, name := range s.groups.Keys() {
@@ -122,6 +136,10 @@ func (s *State) tick(r *Result) {
 			work -= s.forgetNode(d)
 		case dueOffsets:
 			work -= s.expireOffsets(d.name, work)
+		case dueGrant:
+			work -= s.expireGrant(d)
+		case dueToken:
+			work -= s.expireToken(d)
 		}
 	}
 	for work > 0 && s.nextProducerExpiry() <= s.time {

@@ -47,6 +47,14 @@ func (s *State) Apply(c *controlpb.Command) Result {
 		s.tick(&r)
 	case *controlpb.Command_CreateShare:
 		r.Code = s.createShare(op.CreateShare.GetShare())
+	case *controlpb.Command_ChangeWalls:
+		s.changeWalls(op.ChangeWalls, &r)
+	case *controlpb.Command_ConsumeToken:
+		s.consumeToken(op.ConsumeToken, &r)
+	case *controlpb.Command_RotateKeys:
+		s.rotateKeys(op.RotateKeys)
+	case *controlpb.Command_Audit:
+		s.takeAudit(op.Audit)
 	default:
 		r.Code = codeInvalidRequest
 	}

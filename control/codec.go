@@ -108,6 +108,8 @@ type decoder struct {
 	crc   uint32
 	ended bool
 	err   error
+
+	version uint64 // of the snapshot
 }
 
 func (d *decoder) fail(format string, args ...any) {

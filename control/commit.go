@@ -19,12 +19,13 @@ const maxKeptRows = 64 * segment.MaxRows
 //     depend on whether the session still lives, or a batch that was placed could be answered
 //     with an error
 //  3. only then: the session has ended
-//  4. the caller may not write to the share; a manifest that cannot be read is treated alike,
-//     for only an agent that is broken or hostile sends one, and it must not use up the sequence
+//  4. the caller may not write at all; a manifest that cannot be read, or for no share, is treated
+//     alike, for only an agent that is broken or hostile sends one, and it must not use up the sequence
 //  5. after is the last sequence and every one in between is named, else OutOfOrder; so is a
 //     commit that comes while more answers are kept than an honest agent leaves unacknowledged:
 //     sent again later, it carries a higher acked
-//  6. the rows are placed or refused one by one
+//  6. the rows are placed or refused one by one: what its group has no grant for by now is refused
+//     with 29, and for good (I11), while the session goes on with other topics and shares
 //
 // An empty commit whose sequence equals after only acknowledges; it is never stored.
 func (s *State) commit(c *controlpb.CommitRequest) (segment.Reply, []segment.Event) {
@@ -59,9 +60,9 @@ func (s *State) commit(c *controlpb.CommitRequest) (segment.Reply, []segment.Eve
 		return reply, nil
 	}
 	sh, exists := s.shares.Get(c.GetShare())
-	who := Caller{Session: x.id, Group: s.words[x.group], Roles: x.roles}
+	mine, commits := s.writer(x)
 	switch {
-	case !exists, err != nil, !Allow(who, Call{Kind: CallCommit, Share: c.GetShare()}).Allowed:
+	case !exists, err != nil, !commits:
 		reply.Outcome = segment.Unauthorized
 		return reply, nil
 	case !follows(c, l.last), len(l.answers) >= s.limits.MaxUnanswered, l.rows+len(m.Rows) > maxKeptRows:
@@ -70,7 +71,7 @@ func (s *State) commit(c *controlpb.CommitRequest) (segment.Reply, []segment.Eve
 	}
 	var events []segment.Event
 	if !empty {
-		pl := placing{state: s, commit: c, caller: who, share: sh.word, group: x.group, size: m.Size}
+		pl := placing{state: s, commit: c, session: x, binding: mine, share: sh.word, group: x.group, size: m.Size}
 		reply.Answers = pl.place(m.Rows)
 		events = pl.events
 	}

@@ -54,6 +54,11 @@ type Limits struct {
 	MaxOffsetMetadata int           // bytes of one; 12
 	OffsetsRetention  time.Duration // of a group without members
 
+	MaxGrants      int // 44
+	MaxBindings    int // 44
+	MaxJoinTokens  int // that wait to be used; 44
+	MaxAuditEvents int // the oldest is forgotten
+
 	TickWork int // entries, producers and offsets that one tick may drop
 }
 
@@ -87,6 +92,10 @@ func Default() Limits {
 		MaxOffsetMetadata:   4 << 10,
 		OffsetsRetention:    7 * 24 * time.Hour,
 		TickWork:            10_000,
+		MaxGrants:           10_000,
+		MaxBindings:         5_000,
+		MaxJoinTokens:       1_000,
+		MaxAuditEvents:      50_000,
 	}
 }
 
@@ -148,6 +157,10 @@ func (l *Limits) Proto() *controlpb.StateLimits {
 		MaxOffsetMetadataBytes: int64(l.MaxOffsetMetadata),
 		OffsetsRetentionMs:     l.OffsetsRetention.Milliseconds(),
 		TickWork:               int64(l.TickWork),
+		MaxGrants:              int64(l.MaxGrants),
+		MaxBindings:            int64(l.MaxBindings),
+		MaxJoinTokens:          int64(l.MaxJoinTokens),
+		MaxAuditEvents:         int64(l.MaxAuditEvents),
 	}
 }
 
@@ -197,6 +210,10 @@ func (l *Limits) set(p *controlpb.StateLimits) {
 		MaxOffsetMetadata:   int(p.MaxOffsetMetadataBytes),
 		OffsetsRetention:    ms(p.OffsetsRetentionMs),
 		TickWork:            int(p.TickWork),
+		MaxGrants:           int(p.MaxGrants),
+		MaxBindings:         int(p.MaxBindings),
+		MaxJoinTokens:       int(p.MaxJoinTokens),
+		MaxAuditEvents:      int(p.MaxAuditEvents),
 	}
 }
 
@@ -246,6 +263,10 @@ func limitFields(p *controlpb.StateLimits) []limitField {
 		f("max offset metadata bytes", &p.MaxOffsetMetadataBytes, mostBytes),
 		f("offsets retention ms", &p.OffsetsRetentionMs, 100*mostMs),
 		f("tick work", &p.TickWork, mostCount),
+		f("max grants", &p.MaxGrants, mostCount),
+		f("max bindings", &p.MaxBindings, mostCount),
+		f("max join tokens", &p.MaxJoinTokens, mostCount),
+		f("max audit events", &p.MaxAuditEvents, mostCount),
 	}
 }
 

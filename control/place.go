@@ -15,15 +15,16 @@ import (
 // up to MaxExtentBytes; a refused row is a hole in the bytes, with an entry on either side and
 // nothing missing between their offsets.
 type placing struct {
-	state  *State
-	commit *controlpb.CommitRequest
-	caller Caller
-	share  uint16
-	group  uint16
-	size   uint32
-	slot   uint32 // of the segment; set once a row is placed
-	placed bool
-	events []segment.Event
+	state   *State
+	commit  *controlpb.CommitRequest
+	session *session
+	binding *binding // of the session; nil: open
+	share   uint16
+	group   uint16
+	size    uint32
+	slot    uint32 // of the segment; set once a row is placed
+	placed  bool
+	events  []segment.Event
 
 	// The partition whose rows are being placed.
 	at   topic.Partition
@@ -64,11 +65,10 @@ func (pl *placing) turnTo(at topic.Partition) {
 		pl.code = codeUnknownPartition
 		return
 	}
-	if t.topic.Share != pl.commit.GetShare() {
+	if t.topic.Share != pl.commit.GetShare() || !s.mayPlace(pl.session, pl.binding, t) {
 		pl.code = codeTopicDenied
 		return
 	}
-	pl.code = Allow(pl.caller, Call{Kind: CallCommit, Share: t.topic.Share, Topic: t.topic.Name}).Code
 	pl.to, pl.topc = t.places[at.Index], t
 	pl.p = s.partitions.Mut(pl.to)
 }

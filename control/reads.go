@@ -204,16 +204,24 @@ type Session struct {
 	Version string
 	NodeID  int32
 	Started int64 // state time
-	Ended   bool
+	// Identity and Binding are by which it was let in; both empty: open.
+	Identity string
+	Binding  string
+	Ended    bool
 }
 
-// Caller is the session as Allow knows it.
-func (x *Session) Caller() Caller { return Caller{Session: x.ID, Group: x.Group, Roles: x.Roles} }
+// Caller is the session as Allow knows it, without admin: that is of a token, not of a session.
+func (x *Session) Caller() Caller {
+	return Caller{
+		Session: x.ID, Agent: x.Agent, Identity: x.Identity, Binding: x.Binding, Group: x.Group, Roles: x.Roles, Open: x.Binding == "",
+	}
+}
 
 func (s *State) exportSession(x *session) Session {
 	return Session{
 		ID: x.id, Agent: x.agent, Group: s.words[x.group], Roles: x.roles, Zone: x.zone, Kafka: x.kafka,
 		Gossip: x.gossip, Peer: x.peer, Version: x.version, NodeID: x.node, Started: x.started, Ended: x.ended,
+		Identity: x.identity, Binding: x.binding,
 	}
 }
 
@@ -252,12 +260,9 @@ func (s *State) Seeds(group string) []string {
 	return seeds
 }
 
-// GossipKey is a group's, if it has one.
-func (s *State) GossipKey(group string) ([]byte, bool) { return s.keys.Get(group) }
-
 // EachShare calls f for every share in the order of their names, until f returns false.
 func (s *State) EachShare(f func(name, bucket string) bool) {
-	s.shares.Scan(func(name string, sh share) bool { return f(name, sh.bucket) })
+	s.shares.Scan(func(name string, sh share) bool { return f(name, sh.pb.GetBucket()) })
 }
 
 // EachDeadObject calls f for every object that waits for deletion, the longest waiting first,

@@ -15,8 +15,8 @@ import (
 // and supply limits that are younger than the snapshot.
 func ReadState(r io.Reader, limits Limits) (*State, error) {
 	d := &decoder{r: r}
-	if v := d.uint(); d.err == nil && v != snapshotVersion {
-		d.fail("version %d, this program reads %d", v, snapshotVersion)
+	if d.version = d.uint(); d.err == nil && (d.version < 1 || d.version > snapshotVersion) {
+		d.fail("version %d, this program reads 1 to %d", d.version, snapshotVersion)
 	}
 	s := NewState(limits)
 	s.readScalars(d)
@@ -76,12 +76,14 @@ func (s *State) readShares(d *decoder) {
 	}
 	for range d.count("shares") {
 		w := s.readWord(d)
-		sh := share{word: w, bucket: d.string("bucket")}
+		sh := share{word: w, pb: readShare(d)}
 		if d.err != nil {
 			return
 		}
+		sh.pb.Name = s.words[w]
 		s.shares.Set(s.words[w], sh)
 	}
+	s.readWalls(d)
 }
 
 // readWord reads the number of a name that is known.
@@ -292,11 +294,13 @@ func (s *State) readProducer(d *decoder) producer {
 }
 
 func (s *State) readSessions(d *decoder) {
-	for range d.count("gossip keys") {
-		group := d.string("group")
-		s.keys.Set(group, d.bytes("gossip key"))
-		if d.err != nil {
-			return
+	if d.version < 2 {
+		for range d.count("gossip keys") {
+			group := d.string("group")
+			s.firstKey(group, d.bytes("gossip key"))
+			if d.err != nil {
+				return
+			}
 		}
 	}
 	for range d.count("sessions") {
@@ -306,6 +310,7 @@ func (s *State) readSessions(d *decoder) {
 		}
 		if !x.ended {
 			s.live++
+			s.liveOf[x.group]++
 		}
 		s.sessions.Set(x.id, x)
 	}
@@ -326,6 +331,9 @@ func (s *State) readSession(d *decoder) *session {
 	}
 	for _, v := range []*string{&x.zone, &x.kafka, &x.gossip, &x.peer, &x.version} {
 		*v = d.string("session")
+	}
+	if d.version >= 2 {
+		x.identity, x.binding = d.string("identity"), d.string("binding")
 	}
 	x.node, x.started = d.int32("node id"), d.int()
 	x.ended, x.endedAt = d.bool(), d.int()

@@ -2,6 +2,7 @@ package control
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/isthmusdata/isthmus/control/controlpb"
@@ -21,11 +22,14 @@ type session struct {
 	gossip  string
 	peer    string
 	version string
-	node    int32
-	started int64
-	ended   bool
-	endedAt int64
-	lanes   []lane // by share
+	// identity and binding are by which it was let in; both empty: open.
+	identity string
+	binding  string
+	node     int32
+	started  int64
+	ended    bool
+	endedAt  int64
+	lanes    []lane // by share
 }
 
 // lane is the sequences of one session in one share.
@@ -60,8 +64,9 @@ const (
 
 func lawfulName(name string) bool { return segment.CheckName("", name) == nil }
 
-func lawfulLogin(q *controlpb.LoginRequest) bool {
-	if q.GetAgent() == "" || len(q.GetAgent()) > maxAgent || !lawfulName(q.GetGroup()) ||
+func lawfulLogin(c *controlpb.LoginCommand) bool {
+	q := c.GetRequest()
+	if len(c.GetIdentity()) > maxIdentity || q.GetAgent() == "" || len(q.GetAgent()) > maxAgent || !lawfulName(q.GetGroup()) ||
 		len(q.GetZone()) > maxZone || len(q.GetVersion()) > maxAddress || len(q.GetRoles()) > maxRoles {
 		return false
 	}
@@ -87,8 +92,12 @@ func nodeKey(group, agent string) string { return group + "/" + agent } // no / 
 // been lost.
 func (s *State) login(c *controlpb.LoginCommand, r *Result) {
 	q := c.GetRequest()
-	if !lawfulLogin(q) {
+	if !lawfulLogin(c) {
 		r.Code = codeInvalidRequest
+		return
+	}
+	if why := s.checkLogin(c); why.code != 0 {
+		r.refuse(why)
 		return
 	}
 	key := nodeKey(q.GetGroup(), q.GetAgent())
@@ -112,29 +121,61 @@ func (s *State) login(c *controlpb.LoginCommand, r *Result) {
 		n.id = s.nextNode
 		s.nextNode++
 	}
-	x := s.open(q, group, n.id)
+	x := s.openSession(c, group, n.id)
 	s.nodes.Set(key, node{id: n.id, session: x.id})
-	if _, has := s.keys.Get(q.GetGroup()); !has {
-		s.keys.Set(q.GetGroup(), slices.Clone(c.GetGossipKey()))
-	}
+	s.firstKey(q.GetGroup(), c.GetGossipKey())
 	r.Login = s.loginResponse(x)
+	s.record(&controlpb.AuditEvent{
+		Kind: AuditLogin, Identity: x.identity, Binding: x.binding, Group: q.GetGroup(), Agent: x.agent,
+		Detail: fmt.Sprintf("session %d with roles %v", x.id, x.roles),
+	})
 }
 
-func (s *State) open(q *controlpb.LoginRequest, group uint16, nodeID int32) *session {
+// checkLogin holds an agent to its binding; while there are no bindings, to what is known of its group.
+func (s *State) checkLogin(c *controlpb.LoginCommand) refused {
+	q := c.GetRequest()
+	who := Caller{
+		Agent: q.GetAgent(), Identity: c.GetIdentity(), Binding: c.GetBinding(), Group: q.GetGroup(), Roles: q.GetRoles(), Open: c.GetBinding() == "",
+	}
+	if d := s.Allow(who, Call{Kind: CallLogin}); !d.Allowed {
+		return refused{d.Code, d.Reason}
+	}
+	b, ok := s.bindings.Get(c.GetBinding())
+	if !ok || b.pb.GetMaxAgents() == 0 {
+		return refused{}
+	}
+	n := int32(0)
+	s.sessions.Scan(func(_ uint64, x *session) bool {
+		if !x.ended && x.binding == c.GetBinding() && x.agent != q.GetAgent() {
+			n++
+		}
+		return true
+	})
+	if n >= b.pb.GetMaxAgents() {
+		return refuse(codePolicy, "binding %q lets %d agents in, and they are there", c.GetBinding(), n)
+	}
+	return refused{}
+}
+
+func (s *State) openSession(c *controlpb.LoginCommand, group uint16, nodeID int32) *session {
+	q := c.GetRequest()
 	x := &session{
 		gen: s.gen, id: s.nextSession, agent: q.GetAgent(), group: group, roles: slices.Clone(q.GetRoles()),
 		zone: q.GetZone(), kafka: q.GetKafkaAddress(), gossip: q.GetGossipAddress(), peer: q.GetPeerAddress(),
 		version: q.GetVersion(), node: nodeID, started: s.time,
+		identity: c.GetIdentity(), binding: c.GetBinding(),
 	}
 	s.nextSession++
 	s.live++
+	s.liveOf[group]++
 	s.sessions.Set(x.id, x)
 	return x
 }
 
 func (s *State) loginResponse(x *session) *controlpb.LoginResponse {
 	group := s.words[x.group]
-	key, _ := s.keys.Get(group)
+	keys, _ := s.gossip.Get(group)
+	out := s.exportSession(x)
 	res := &controlpb.LoginResponse{
 		Session:     x.id,
 		Incarnation: s.limits.Meta.Incarnation,
@@ -143,13 +184,13 @@ func (s *State) loginResponse(x *session) *controlpb.LoginResponse {
 		NodeId:      x.node,
 		LeaseMs:     s.limits.Lease.Milliseconds(),
 		HeartbeatMs: s.limits.Heartbeat.Milliseconds(),
-		GossipKey:   key,
+		GossipKey:   keys.keys[0],
 		Seeds:       s.Seeds(group),
+		Shares:      s.SharesOf(out),
+		Keys:        keys.proto(),
+		Quota:       s.Quota(group),
+		Agents:      s.liveOf[x.group],
 	}
-	s.EachShare(func(name, bucket string) bool {
-		res.Shares = append(res.Shares, &controlpb.Share{Name: name, Bucket: bucket})
-		return true
-	})
 	return res
 }
 
@@ -183,6 +224,7 @@ func (s *State) endSession(id uint64) {
 	x = s.mutSession(x)
 	x.ended, x.endedAt = true, s.time
 	s.live--
+	s.liveOf[x.group]--
 	s.agenda.Set(s.dueOfSession(x))
 	key := nodeKey(s.words[x.group], x.agent)
 	if n, ok := s.nodes.Get(key); ok && n.session == id {

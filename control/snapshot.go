@@ -12,7 +12,7 @@ import (
 
 // snapshotVersion is the first value of a snapshot. A change of what follows takes a new number,
 // and ReadState goes on to read the old ones.
-const snapshotVersion = 1
+const snapshotVersion = 2
 
 // Snapshot is a state as it was at one moment. It is written out by one goroutine while another
 // goes on with Apply, and then released.
@@ -32,7 +32,7 @@ type Snapshot struct {
 	marks      []mintMark
 	sessions   *btree.Map[uint64, *session]
 	nodes      *btree.Map[string, node]
-	keys       *btree.Map[string, []byte]
+	walls      wallsSnapshot
 	groups     *btree.Map[string, *group]
 }
 
@@ -75,7 +75,7 @@ func (s *State) Snapshot() *Snapshot {
 		marks:      slices.Clone(s.marks),
 		sessions:   s.sessions.Copy(),
 		nodes:      s.nodes.Copy(),
-		keys:       s.keys.Copy(),
+		walls:      s.snapshotWalls(),
 		groups:     s.groups.Copy(),
 	}
 }
@@ -96,9 +96,10 @@ func (sn *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	e.uint(uint64(sn.shares.Len()))
 	sn.shares.Scan(func(_ string, sh share) bool {
 		e.uint(uint64(sh.word))
-		e.string(sh.bucket)
+		writeShare(e, sh.pb)
 		return e.err == nil
 	})
+	sn.walls.write(e)
 	sn.writeSegments(e)
 	sn.writeTopics(e)
 	sn.writeProducers(e)
@@ -244,12 +245,6 @@ func (sn *Snapshot) writeProducers(e *encoder) {
 }
 
 func (sn *Snapshot) writeSessions(e *encoder) {
-	e.uint(uint64(sn.keys.Len()))
-	sn.keys.Scan(func(group string, key []byte) bool {
-		e.string(group)
-		e.bytes(key)
-		return e.err == nil
-	})
 	e.uint(uint64(sn.sessions.Len()))
 	sn.sessions.Scan(func(_ uint64, x *session) bool {
 		writeSession(e, x)
@@ -273,7 +268,7 @@ func writeSession(e *encoder, x *session) {
 	for _, role := range x.roles {
 		e.string(role)
 	}
-	for _, v := range []string{x.zone, x.kafka, x.gossip, x.peer, x.version} {
+	for _, v := range []string{x.zone, x.kafka, x.gossip, x.peer, x.version, x.identity, x.binding} {
 		e.string(v)
 	}
 	e.int(int64(x.node))

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/isthmusdata/isthmus/control/controlpb"
 	"github.com/isthmusdata/isthmus/internal/cow"
 )
 
@@ -17,9 +18,13 @@ var derived = map[string][]string{
 		"wordOf", "topicByID", "producerAt", "idAt", "agenda",
 		// Lists and tables are compared entry by entry below.
 		"shares", "topics", "partitions", "dying", "blocks", "segments", "dead", "producers", "producerIDs",
-		"sessions", "nodes", "keys", "groups",
+		"sessions", "nodes", "groups", "agentGroups", "grants", "bindings", "joinTokens", "gossip", "audit",
+		"grantsOf", "liveOf",
 	},
-	"topicEntry": {"places"},
+	"topicEntry": {"places", "passes"},
+	"share":      {"pb"}, // by itself, as the others of protobuf
+	"grant":      {"pb"},
+	"binding":    {"pb"},
 	"partition":  {"links", "head", "full", "tail", "tailLen", "tailMax"}, // where its entries lie
 	"producer":   {"links", "elder", "sibling"},
 	"idEntry":    {"links", "first"},
@@ -77,8 +82,31 @@ func entries(s *State) []any {
 		Name  string
 		Value T
 	}
-	s.shares.Scan(func(name string, v share) bool { out = append(out, &named[share]{name, v}); return true })
-	s.keys.Scan(func(name string, v []byte) bool { out = append(out, &named[[]byte]{name, v}); return true })
+	s.shares.Scan(func(name string, v share) bool {
+		out = append(out, &v, &named[string]{name, fmt.Sprintf("%+v", v.pb)})
+		return true
+	})
+	s.agentGroups.Scan(func(name string, v *controlpb.AgentGroup) bool {
+		out = append(out, &named[string]{name, fmt.Sprintf("%+v", v)})
+		return true
+	})
+	s.grants.Scan(func(name string, v *grant) bool {
+		out = append(out, v, &named[string]{name, fmt.Sprintf("%+v", v.pb)})
+		return true
+	})
+	s.bindings.Scan(func(name string, v *binding) bool {
+		out = append(out, v, &named[string]{name, fmt.Sprintf("%+v", v.pb)})
+		return true
+	})
+	s.joinTokens.Scan(func(name string, v *controlpb.JoinToken) bool {
+		out = append(out, &named[string]{name, fmt.Sprintf("%+v", v)})
+		return true
+	})
+	s.gossip.Scan(func(name string, v *gossipKeys) bool { out = append(out, v, &named[string]{name, ""}); return true })
+	s.audit.Scan(func(number uint64, v *controlpb.AuditEvent) bool {
+		out = append(out, &named[string]{fmt.Sprint(number), fmt.Sprintf("%+v", v)})
+		return true
+	})
 	s.nodes.Scan(func(name string, v node) bool { out = append(out, &named[node]{name, v}); return true })
 	s.dead.Scan(func(_ uint64, v DeadObject) bool { out = append(out, &v); return true })
 	s.sessions.Scan(func(_ uint64, v *session) bool { out = append(out, v); return true })

@@ -30,6 +30,19 @@ type State struct {
 	wordOf map[string]uint16
 	shares btree.Map[string, share]
 
+	// The walls. walls rises with each change of them; grantsOf and bound follow from the maps.
+	walls       uint64
+	agentGroups btree.Map[string, *controlpb.AgentGroup]
+	grants      btree.Map[string, *grant]
+	grantsOf    map[string][]*grant // by group, in the order of their names
+	bindings    btree.Map[string, *binding]
+	bound       int                                     // bindings that operators have made
+	joinTokens  btree.Map[string, *controlpb.JoinToken] // by hash
+	gossip      btree.Map[string, *gossipKeys]          // by group
+
+	audit     btree.Map[uint64, *controlpb.AuditEvent] // by number, oldest first
+	nextEvent uint64
+
 	topics        btree.Map[string, *topicEntry] // by name
 	topicByID     map[topic.ID]*topicEntry
 	partitions    cow.List[partition, *partition]
@@ -51,11 +64,11 @@ type State struct {
 	marks        []mintMark
 
 	sessions    btree.Map[uint64, *session]
-	live        int // sessions that have not ended
+	live        int              // sessions that have not ended
+	liveOf      map[uint16]int32 // of them, by group
 	nextSession uint64
 	nodes       btree.Map[string, node] // by group and agent
 	nextNode    int32
-	keys        btree.Map[string, []byte] // gossip keys by group
 
 	groups  btree.Map[string, *group]
 	offsets int // committed ones, of all groups
@@ -69,6 +82,8 @@ func NewState(limits Limits) *State {
 	return &State{
 		limits:       limits,
 		wordOf:       map[string]uint16{},
+		grantsOf:     map[string][]*grant{},
+		liveOf:       map[uint16]int32{},
 		topicByID:    map[topic.ID]*topicEntry{},
 		partitions:   cow.NewList[partition](),
 		segments:     segmentTable{free: cow.None},
@@ -87,6 +102,8 @@ func NewState(limits Limits) *State {
 type Result struct {
 	// Code is Kafka's error code; 0 is success. A commit's fate is in Reply alone.
 	Code int16
+	// Reason says for people why Code is not 0, where it needs saying.
+	Reason string
 	// Codes answers CommitOffsets and DeleteOffsets, one for each offset asked for.
 	Codes []int16
 	// Reply answers a commit.
@@ -98,6 +115,8 @@ type Result struct {
 	ProducerEpoch int16
 	// TopicID answers CreateTopic: the new topic's, or the one that has the name already.
 	TopicID topic.ID
+	// Binding answers ConsumeToken.
+	Binding *controlpb.Binding
 	// Events is what watchers must hear, in order.
 	Events []segment.Event
 }

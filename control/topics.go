@@ -9,10 +9,12 @@ import (
 	"github.com/isthmusdata/isthmus/internal/topic"
 )
 
-// topicEntry is a topic and the places of its partitions. It is never changed, only replaced.
+// topicEntry is a topic and the places of its partitions. It is never changed, only replaced, but for what it remembers
+// of grants.
 type topicEntry struct {
 	topic  topic.Topic
 	places []uint32
+	passes [passSlots]pass
 }
 
 // OffsetsTopic is the name of the topic that Kafka's clients expect to exist. It is always there,

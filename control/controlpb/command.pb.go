@@ -1375,6 +1375,10 @@ type StateLimits struct {
 	MaxOffsetMetadataBytes int64                  `protobuf:"varint,25,opt,name=max_offset_metadata_bytes,json=maxOffsetMetadataBytes,proto3" json:"max_offset_metadata_bytes,omitempty"`
 	OffsetsRetentionMs     int64                  `protobuf:"varint,26,opt,name=offsets_retention_ms,json=offsetsRetentionMs,proto3" json:"offsets_retention_ms,omitempty"`
 	TickWork               int64                  `protobuf:"varint,27,opt,name=tick_work,json=tickWork,proto3" json:"tick_work,omitempty"`
+	MaxGrants              int64                  `protobuf:"varint,28,opt,name=max_grants,json=maxGrants,proto3" json:"max_grants,omitempty"`
+	MaxBindings            int64                  `protobuf:"varint,29,opt,name=max_bindings,json=maxBindings,proto3" json:"max_bindings,omitempty"`
+	MaxJoinTokens          int64                  `protobuf:"varint,30,opt,name=max_join_tokens,json=maxJoinTokens,proto3" json:"max_join_tokens,omitempty"`
+	MaxAuditEvents         int64                  `protobuf:"varint,31,opt,name=max_audit_events,json=maxAuditEvents,proto3" json:"max_audit_events,omitempty"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
 }
@@ -1594,6 +1598,34 @@ func (x *StateLimits) GetOffsetsRetentionMs() int64 {
 func (x *StateLimits) GetTickWork() int64 {
 	if x != nil {
 		return x.TickWork
+	}
+	return 0
+}
+
+func (x *StateLimits) GetMaxGrants() int64 {
+	if x != nil {
+		return x.MaxGrants
+	}
+	return 0
+}
+
+func (x *StateLimits) GetMaxBindings() int64 {
+	if x != nil {
+		return x.MaxBindings
+	}
+	return 0
+}
+
+func (x *StateLimits) GetMaxJoinTokens() int64 {
+	if x != nil {
+		return x.MaxJoinTokens
+	}
+	return 0
+}
+
+func (x *StateLimits) GetMaxAuditEvents() int64 {
+	if x != nil {
+		return x.MaxAuditEvents
 	}
 	return 0
 }
@@ -2051,7 +2083,7 @@ const file_control_controlpb_command_proto_rawDesc = "" +
 	"\fElectCommand\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x16\n" +
 	"\x06frozen\x18\x02 \x01(\bR\x06frozen\x127\n" +
-	"\x06limits\x18\x03 \x01(\v2\x1f.isthmus.control.v1.StateLimitsR\x06limits\"\xa9\b\n" +
+	"\x06limits\x18\x03 \x01(\v2\x1f.isthmus.control.v1.StateLimitsR\x06limits\"\xbd\t\n" +
 	"\vStateLimits\x12\x1d\n" +
 	"\n" +
 	"max_topics\x18\x01 \x01(\x03R\tmaxTopics\x12%\n" +
@@ -2084,7 +2116,12 @@ const file_control_controlpb_command_proto_rawDesc = "" +
 	"maxOffsets\x129\n" +
 	"\x19max_offset_metadata_bytes\x18\x19 \x01(\x03R\x16maxOffsetMetadataBytes\x120\n" +
 	"\x14offsets_retention_ms\x18\x1a \x01(\x03R\x12offsetsRetentionMs\x12\x1b\n" +
-	"\ttick_work\x18\x1b \x01(\x03R\btickWork\"\r\n" +
+	"\ttick_work\x18\x1b \x01(\x03R\btickWork\x12\x1d\n" +
+	"\n" +
+	"max_grants\x18\x1c \x01(\x03R\tmaxGrants\x12!\n" +
+	"\fmax_bindings\x18\x1d \x01(\x03R\vmaxBindings\x12&\n" +
+	"\x0fmax_join_tokens\x18\x1e \x01(\x03R\rmaxJoinTokens\x12(\n" +
+	"\x10max_audit_events\x18\x1f \x01(\x03R\x0emaxAuditEvents\"\r\n" +
 	"\vTickCommand\"E\n" +
 	"\x12CreateShareCommand\x12/\n" +
 	"\x05share\x18\x01 \x01(\v2\x19.isthmus.control.v1.ShareR\x05share\"\x15\n" +

@@ -87,7 +87,7 @@ func (w *Watch) Join(st *control.State, who control.Caller, p topic.Partition) {
 }
 
 func ends(st *control.State, who control.Caller, p topic.Partition) segment.Event {
-	if d := st.Allow(who, control.CallPlan, p); !d.Allowed {
+	if d := st.AllowPartition(who, control.CallWatch, p); !d.Allowed {
 		return segment.Event{Partition: p, Removed: true}
 	}
 	start, end, ok := st.Ends(p)

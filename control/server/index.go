@@ -47,7 +47,7 @@ func (s *service) Plan(ctx context.Context, r *controlpb.PlanRequest) (*controlp
 // plan bounds one partition's locations; there is at least one where there is something to read, and the
 // reader asks for the rest when it gets there.
 func (s *service) plan(st *control.State, who control.Caller, q segment.PlanQuery, most int) segment.PartitionPlan {
-	if d := st.Allow(who, control.CallPlan, q.Partition); !d.Allowed {
+	if d := st.AllowPartition(who, control.CallPlan, q.Partition); !d.Allowed {
 		return segment.PartitionPlan{Code: d.Code}
 	}
 	plan := st.Plan(q.Partition, q.Offset, q.MaxBytes)
@@ -82,7 +82,7 @@ func (s *service) ListOffsets(ctx context.Context, r *controlpb.ListOffsetsReque
 		s.node.Peek(func(st *control.State) {
 			for _, q := range part {
 				found := segment.OffsetFound{Offset: topic.NoOffset, Timestamp: -1}
-				if d := st.Allow(who, control.CallListOffsets, q.Partition); d.Allowed {
+				if d := st.AllowPartition(who, control.CallListOffsets, q.Partition); d.Allowed {
 					found = st.FindOffset(q)
 				} else {
 					found.Code = d.Code

@@ -66,7 +66,7 @@ func (s *service) Heartbeat(ctx context.Context, r *controlpb.HeartbeatRequest) 
 	answer := &controlpb.HeartbeatResponse{}
 	read := func(st *control.State) {
 		if x, known = st.Session(r.GetSession()); known {
-			answer.Shares = sharesOf(st, x)
+			answer.Shares = st.SharesOf(x)
 		}
 	}
 	s.node.Peek(read)
@@ -86,15 +86,6 @@ func (s *service) Heartbeat(ctx context.Context, r *controlpb.HeartbeatRequest) 
 	s.leases.grant(x.ID, s.now())
 	answer.Seeds = (*s.seeds.Load())[x.Group]
 	return answer, nil
-}
-
-// sharesOf are the shares that a session's group was granted.
-func sharesOf(st *control.State, _ control.Session) (shares []*controlpb.Share) {
-	st.EachShare(func(name, bucket string) bool {
-		shares = append(shares, &controlpb.Share{Name: name, Bucket: bucket})
-		return true
-	})
-	return shares
 }
 
 // EndSession answers after the end is applied: from then on a sequence that is not committed never
