@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/json"
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
@@ -123,11 +124,22 @@ func (v *OIDC) Authenticate(ctx context.Context, c Challenge, proof []byte, peer
 	if err != nil {
 		return Proven{}, err
 	}
-	var said claims
-	if err := token.jwt.Claims(key, &said); err != nil {
+	var payload json.RawMessage
+	err = token.jwt.Claims(key, &payload)
+	if err != nil {
 		return Proven{}, causef(ErrRefused, err, "", "the token is not signed by the key %.60q of %s", token.kid, i.URL)
 	}
+	said, err := parseClaims(payload)
+	if err != nil {
+		return Proven{}, causef(ErrRefused, err, "", "the claims of the token of %s", i.URL)
+	}
 	return v.accept(now, c, i, said)
+}
+
+// parseClaims takes names in their own letters, and each once.
+func parseClaims(payload []byte) (said claims, err error) {
+	err = json.Unmarshal(payload, &said)
+	return said, err
 }
 
 // accept decides on the claims of a token whose signature holds.

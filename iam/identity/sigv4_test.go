@@ -358,11 +358,11 @@ func TestForeignCredentials(t *testing.T) {
 func TestWhatSTSAnswers(t *testing.T) {
 	const arn, id, account = "arn:aws:sts::222222222222:assumed-role/isthmus-agent-prod/i-1", prodID + ":i-1", "222222222222"
 	good := reply(arn, id, account)
-	edit := func(old, new string) string {
+	edit := func(old, put string) string {
 		if !strings.Contains(good, old) {
 			t.Fatalf("%q is not in the answer", old)
 		}
-		return strings.Replace(good, old, new, 1)
+		return strings.Replace(good, old, put, 1)
 	}
 	status := func(code int, kind, body string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
@@ -372,58 +372,60 @@ func TestWhatSTSAnswers(t *testing.T) {
 		}
 	}
 	xml := func(body string) http.HandlerFunc { return status(200, "text/xml", body) }
-	evil := httptest.NewServer(http.HandlerFunc(xml(good)))
+	evil := httptest.NewServer(xml(good))
 	defer evil.Close()
 	for name, c := range map[string]struct {
 		answer http.HandlerFunc
 		class  error
 		says   string
 	}{
-		"truncated":                      {xml(good[:len(good)-30]), ErrUnavailable, "XML"},
-		"truncated within":               {xml(good[:150]), ErrUnavailable, "XML"},
-		"empty":                          {xml(""), ErrUnavailable, "lacks"},
-		"an element twice":               {xml(edit("<UserId>", "<Arn>arn:aws:iam::222222222222:user/root</Arn><UserId>")), ErrUnavailable, "twice"},
-		"the result twice":               {xml(edit("</GetCallerIdentityResult>", "</GetCallerIdentityResult><GetCallerIdentityResult></GetCallerIdentityResult>")), ErrUnavailable, "twice"},
-		"a second answer behind":         {xml(good + good), ErrUnavailable, "twice"},
-		"text behind":                    {xml(good + "x"), ErrUnavailable, "text"},
-		"an unknown element":             {xml(edit("<UserId>", "<Other/><UserId>")), ErrUnavailable, "does not belong"},
-		"an element elsewhere":           {xml(edit("<ResponseMetadata>", "<Arn>x</Arn><ResponseMetadata>")), ErrUnavailable, "does not belong"},
-		"an element within":              {xml(edit("i-1</Arn>", "<Arn>x</Arn></Arn>")), ErrUnavailable, "does not belong"},
-		"another answer":                 {xml(strings.ReplaceAll(good, "GetCallerIdentity", "AssumeRole")), ErrUnavailable, "does not belong"},
-		"another namespace":              {xml(edit("sts.amazonaws.com", "evil.example")), ErrUnavailable, "does not belong"},
-		"no namespace":                   {xml(edit(` xmlns="`+stsNamespace+`"`, "")), ErrUnavailable, "does not belong"},
-		"an attribute":                   {xml(edit("<Arn>", `<Arn kind="x">`)), ErrUnavailable, "attribute"},
-		"a comment":                      {xml(edit("<Arn>", "<Arn><!-- -->")), ErrUnavailable, "comment"},
-		"a document type":                {xml(`<!DOCTYPE x [<!ENTITY a "b">]>` + good), ErrUnavailable, "comment or directive"},
-		"an entity":                      {xml(edit("i-1</Arn>", "&a;</Arn>")), ErrUnavailable, "entity"},
-		"without an account":             {xml(edit("<Account>222222222222</Account>", "")), ErrUnavailable, "lacks"},
-		"an error with status 200":       {xml(`<ErrorResponse xmlns="` + stsNamespace + `"/>`), ErrUnavailable, "does not belong"},
-		"JSON":                           {xml(`{"GetCallerIdentityResponse":{}}`), ErrUnavailable, ""},
-		"a wrong type of content":        {status(200, "application/json", good), ErrUnavailable, "application/json"},
-		"HTML":                           {status(200, "text/html", good), ErrUnavailable, "text/html"},
-		"no type of content":             {status(200, "", good), ErrUnavailable, "content of type"},
-		"huge":                           {xml(good + strings.Repeat(" ", 1<<20)), ErrUnavailable, "more than"},
-		"201":                            {status(201, "text/xml", good), ErrRefused, "201"},
-		"a redirect":                     {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, evil.URL, 302) }, ErrUnavailable, "redirects are not followed"},
-		"a redirect that keeps the call": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, evil.URL, 307) }, ErrUnavailable, "redirects are not followed"},
-		"500":                            {status(500, "text/xml", ""), ErrUnavailable, "500"},
-		"throttled":                      {status(400, "text/xml", "<ErrorResponse><Error><Code>Throttling</Code></Error></ErrorResponse>"), ErrUnavailable, "Throttling"},
-		"expired credentials":            {status(403, "text/xml", "<ErrorResponse><Error><Code>ExpiredToken</Code></Error></ErrorResponse>"), ErrRefused, "have expired"},
-		"the region is off":              {status(403, "text/xml", "<ErrorResponse><Error><Code>RegionDisabledException</Code></Error></ErrorResponse>"), ErrRefused, "turn STS"},
-		"an error that is none":          {status(403, "text/html", "<html>"), ErrRefused, "403"},
-		"hung up":                        {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, ErrUnavailable, "HTTPS"},
-		"another account":                {xml(reply(arn, id, "333333333333")), ErrRefused, "its account"},
-		"another partition":              {xml(reply(strings.Replace(arn, "aws", "aws-cn", 1), id, account)), ErrRefused, "partition"},
-		"another partition's word":       {xml(reply(strings.Replace(arn, "aws", "evil", 1), id, account)), ErrRefused, "partition"},
-		"an id of another session":       {xml(reply(arn, prodID+":i-2", account)), ErrRefused, "one session"},
-		"an id without a session":        {xml(reply(arn, prodID, account)), ErrRefused, "one session"},
-		"a session with a slash":         {xml(reply(arn+"/x", id+"/x", account)), ErrRefused, "one session"},
-		"the root of an account":         {xml(reply("arn:aws:iam::222222222222:root", account, account)), ErrRefused, "KIND/NAME"},
-		"a federated user":               {xml(reply("arn:aws:sts::222222222222:federated-user/x", "222222222222:x", account)), ErrRefused, "neither a role nor a user"},
-		"a role that is not assumed":     {xml(reply("arn:aws:iam::222222222222:role/isthmus-agent-prod", prodID, account)), ErrRefused, "neither a role nor a user"},
-		"no ARN":                         {xml(reply("isthmus-agent-prod", id, account)), ErrRefused, "KIND/NAME"},
-		"a star for a name":              {xml(reply("arn:aws:sts::222222222222:assumed-role/*/i-1", id, account)), ErrRefused, "one session"},
-		"no id":                          {xml(reply(arn, ":i-1", account)), ErrRefused, "AROA"},
+		"truncated":                {xml(good[:len(good)-30]), ErrUnavailable, "XML"},
+		"truncated within":         {xml(good[:150]), ErrUnavailable, "XML"},
+		"empty":                    {xml(""), ErrUnavailable, "lacks"},
+		"an element twice":         {xml(edit("<UserId>", "<Arn>arn:aws:iam::222222222222:user/root</Arn><UserId>")), ErrUnavailable, "twice"},
+		"the result twice":         {xml(edit("</GetCallerIdentityResult>", "</GetCallerIdentityResult><GetCallerIdentityResult></GetCallerIdentityResult>")), ErrUnavailable, "twice"},
+		"a second answer behind":   {xml(good + good), ErrUnavailable, "twice"},
+		"text behind":              {xml(good + "x"), ErrUnavailable, "text"},
+		"an unknown element":       {xml(edit("<UserId>", "<Other/><UserId>")), ErrUnavailable, "does not belong"},
+		"an element elsewhere":     {xml(edit("<ResponseMetadata>", "<Arn>x</Arn><ResponseMetadata>")), ErrUnavailable, "does not belong"},
+		"an element within":        {xml(edit("i-1</Arn>", "<Arn>x</Arn></Arn>")), ErrUnavailable, "does not belong"},
+		"another answer":           {xml(strings.ReplaceAll(good, "GetCallerIdentity", "AssumeRole")), ErrUnavailable, "does not belong"},
+		"another namespace":        {xml(edit("sts.amazonaws.com", "evil.example")), ErrUnavailable, "does not belong"},
+		"no namespace":             {xml(edit(` xmlns="`+stsNamespace+`"`, "")), ErrUnavailable, "does not belong"},
+		"an attribute":             {xml(edit("<Arn>", `<Arn kind="x">`)), ErrUnavailable, "attribute"},
+		"a comment":                {xml(edit("<Arn>", "<Arn><!-- -->")), ErrUnavailable, "comment"},
+		"a document type":          {xml(`<!DOCTYPE x [<!ENTITY a "b">]>` + good), ErrUnavailable, "comment or directive"},
+		"an entity":                {xml(edit("i-1</Arn>", "&a;</Arn>")), ErrUnavailable, "entity"},
+		"without an account":       {xml(edit("<Account>222222222222</Account>", "")), ErrUnavailable, "lacks"},
+		"an error with status 200": {xml(`<ErrorResponse xmlns="` + stsNamespace + `"/>`), ErrUnavailable, "does not belong"},
+		"JSON":                     {xml(`{"GetCallerIdentityResponse":{}}`), ErrUnavailable, ""},
+		"a wrong type of content":  {status(200, "application/json", good), ErrUnavailable, "application/json"},
+		"HTML":                     {status(200, "text/html", good), ErrUnavailable, "text/html"},
+		"no type of content":       {status(200, "", good), ErrUnavailable, "content of type"},
+		"huge":                     {xml(good + strings.Repeat(" ", 1<<20)), ErrUnavailable, "more than"},
+		"201":                      {status(201, "text/xml", good), ErrRefused, "201"},
+		"a redirect":               {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, evil.URL, http.StatusFound) }, ErrUnavailable, "redirects are not followed"},
+		"a redirect that keeps the call": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, evil.URL, http.StatusTemporaryRedirect)
+		}, ErrUnavailable, "redirects are not followed"},
+		"500":                        {status(500, "text/xml", ""), ErrUnavailable, "500"},
+		"throttled":                  {status(400, "text/xml", "<ErrorResponse><Error><Code>Throttling</Code></Error></ErrorResponse>"), ErrUnavailable, "Throttling"},
+		"expired credentials":        {status(403, "text/xml", "<ErrorResponse><Error><Code>ExpiredToken</Code></Error></ErrorResponse>"), ErrRefused, "have expired"},
+		"the region is off":          {status(403, "text/xml", "<ErrorResponse><Error><Code>RegionDisabledException</Code></Error></ErrorResponse>"), ErrRefused, "turn STS"},
+		"an error that is none":      {status(403, "text/html", "<html>"), ErrRefused, "403"},
+		"hung up":                    {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, ErrUnavailable, "HTTPS"},
+		"another account":            {xml(reply(arn, id, "333333333333")), ErrRefused, "its account"},
+		"another partition":          {xml(reply(strings.Replace(arn, "aws", "aws-cn", 1), id, account)), ErrRefused, "partition"},
+		"another partition's word":   {xml(reply(strings.Replace(arn, "aws", "evil", 1), id, account)), ErrRefused, "partition"},
+		"an id of another session":   {xml(reply(arn, prodID+":i-2", account)), ErrRefused, "one session"},
+		"an id without a session":    {xml(reply(arn, prodID, account)), ErrRefused, "one session"},
+		"a session with a slash":     {xml(reply(arn+"/x", id+"/x", account)), ErrRefused, "one session"},
+		"the root of an account":     {xml(reply("arn:aws:iam::222222222222:root", account, account)), ErrRefused, "KIND/NAME"},
+		"a federated user":           {xml(reply("arn:aws:sts::222222222222:federated-user/x", "222222222222:x", account)), ErrRefused, "neither a role nor a user"},
+		"a role that is not assumed": {xml(reply("arn:aws:iam::222222222222:role/isthmus-agent-prod", prodID, account)), ErrRefused, "neither a role nor a user"},
+		"no ARN":                     {xml(reply("isthmus-agent-prod", id, account)), ErrRefused, "KIND/NAME"},
+		"a star for a name":          {xml(reply("arn:aws:sts::222222222222:assumed-role/*/i-1", id, account)), ErrRefused, "one session"},
+		"no id":                      {xml(reply(arn, ":i-1", account)), ErrRefused, "AROA"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
