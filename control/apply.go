@@ -26,7 +26,7 @@ func (s *State) Apply(c *controlpb.Command) Result {
 	case *controlpb.Command_DeleteTopic:
 		s.deleteTopic(op.DeleteTopic, &r)
 	case *controlpb.Command_CreatePartitions:
-		r.Code = s.createPartitions(op.CreatePartitions)
+		s.createPartitions(op.CreatePartitions, &r)
 	case *controlpb.Command_AlterTopicConfig:
 		r.Code = s.alterTopicConfig(op.AlterTopicConfig)
 	case *controlpb.Command_InitProducer:

@@ -176,3 +176,13 @@ func describeBinding(b *controlpb.Binding) string {
 	}
 	return text
 }
+
+// DescribeWalls lists shares, groups, grants and bindings, each by name; grants whose time is over are among them.
+func (s *State) DescribeWalls() *controlpb.WallsResponse {
+	w := &controlpb.WallsResponse{Open: s.Open()}
+	s.shares.Scan(func(_ string, sh share) bool { w.Shares = append(w.Shares, sh.pb); return true })
+	s.agentGroups.Scan(func(_ string, g *controlpb.AgentGroup) bool { w.Groups = append(w.Groups, g); return true })
+	s.grants.Scan(func(_ string, g *grant) bool { w.Grants = append(w.Grants, g.pb); return true })
+	s.bindings.Scan(func(_ string, b *binding) bool { w.Bindings = append(w.Bindings, b.pb); return true })
+	return w
+}

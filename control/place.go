@@ -108,10 +108,10 @@ func (pl *placing) row(r *segment.Row) segment.Answer {
 // sequence decides on a row with a producer id. In a full index nothing is placed, and no gap
 // begins, but a batch that was placed before is told so.
 func (pl *placing) sequence(r *segment.Row, end int64) verdict {
-	if pl.full() {
+	if pl.full() && !foreign(r.Producer.ID, pl.group) {
 		return pl.state.repeated(pl.p.number, r.Producer)
 	}
-	return pl.state.sequence(pl.p.number, r.Producer, end)
+	return pl.state.sequence(pl.p.number, pl.group, r.Producer, end)
 }
 
 // full says whether the index has no room for one more entry.

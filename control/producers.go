@@ -87,15 +87,19 @@ func refusal(code int16) verdict { return verdict{segment.Refused, code, -1} }
 // end. Every answer it may give stands in the table "A row" of docs/architecture/control.md.
 //
 // An id that this cluster never gave out is 59 at once, whatever its sequence: its client then
-// asks for a new one. Nothing is remembered of it, for ids can be made up without end.
-func (s *State) sequence(partition uint64, b segment.Producer, end int64) verdict {
-	if b.ID < firstProducer || b.ID >= s.nextProducer {
+// asks for a new one. Nothing is remembered of it, for ids can be made up without end. Nor is anything
+// of an id of another group of agents, which is 31: nobody can go on, or stand in the way, in its name.
+func (s *State) sequence(partition uint64, group uint16, b segment.Producer, end int64) verdict {
+	switch {
+	case foreign(b.ID, group):
+		return refusal(codeClusterDenied)
+	case !s.given(b.ID):
 		return refusal(codeUnknownProducer)
 	}
 	key := producerKey{id: b.ID, partition: partition}
 	place, ok := s.producerAt[key]
 	if !ok {
-		return s.firstBatch(key, b, end)
+		return s.firstBatch(key, group, b, end)
 	}
 	p := s.producers.Mut(place)
 	if passed(s.clock(), p.at, s.limits.ProducerExpiration) {
@@ -115,13 +119,17 @@ func (s *State) sequence(partition uint64, b segment.Producer, end int64) verdic
 }
 
 // firstBatch decides where nothing is known of the producer in this partition.
-func (s *State) firstBatch(key producerKey, b segment.Producer, end int64) verdict {
+func (s *State) firstBatch(key producerKey, group uint16, b segment.Producer, end int64) verdict {
 	known := false
-	if i, ok := s.idAt[b.ID]; ok {
+	i, seen := s.idAt[b.ID]
+	if seen {
 		known = s.producerIDs.At(i).known > 0
 	}
-	if !s.roomForProducer(true) {
+	if !seen && !s.roomForID(group, false) || !s.roomForProducer(true) {
 		return refusal(codeNotEnoughReplicas)
+	}
+	if !seen {
+		s.roomForID(group, true)
 	}
 	p := s.addProducer(key)
 	switch {
@@ -230,7 +238,7 @@ func (s *State) old(id int64) bool {
 		if m.at > horizon {
 			break
 		}
-		if id < m.next {
+		if numberOf(id) < m.next {
 			return true
 		}
 	}
@@ -248,6 +256,7 @@ func (s *State) touch(place uint32) {
 	i := s.idAt[p.key.id]
 	s.producerIDs.Mut(i).at = s.time
 	s.producerIDs.Touch(i)
+	s.ownIDs.touch(i, p.key.id)
 }
 
 // roomForProducer says whether one more producer can be remembered, and with evict makes the
@@ -271,8 +280,10 @@ func (s *State) addProducer(key producerKey) *producer {
 	if !ok {
 		i = s.producerIDs.Push(idEntry{id: key.id, first: cow.None})
 		s.idAt[key.id] = i
+		s.ownIDs.push(i, key.id)
 	} else {
 		s.producerIDs.Touch(i)
+		s.ownIDs.touch(i, key.id)
 	}
 	id := s.producerIDs.Mut(i)
 	place := s.producers.Push(producer{key: key, elder: cow.None, sibling: id.first, at: s.time})
@@ -305,8 +316,7 @@ func (s *State) evictProducer(place uint32) {
 	delete(s.producerAt, p.key)
 	s.producers.Remove(place)
 	if id.n == 0 {
-		delete(s.idAt, p.key.id)
-		s.producerIDs.Remove(i)
+		s.dropID(i, p.key.id)
 	}
 }
 
@@ -328,9 +338,14 @@ func (s *State) forgetProducer(i uint32) (done int) {
 		s.producers.Remove(place)
 		place = p.sibling
 	}
-	delete(s.idAt, id.id)
-	s.producerIDs.Remove(i)
+	s.dropID(i, id.id)
 	return done
+}
+
+func (s *State) dropID(place uint32, id int64) {
+	delete(s.idAt, id)
+	s.ownIDs.remove(place, id)
+	s.producerIDs.Remove(place)
 }
 
 // maxEpoch is the last epoch a producer id is used with; after it comes a new id. One is left
@@ -342,11 +357,24 @@ const maxEpoch = math.MaxInt16 - 1
 // A client that recovers names its id and epoch. It gets the epoch after it, unless a batch of a
 // later one has been placed: then another client goes on in its name, and it is told 47. The
 // answer may have been lost, so that asking again gives the same epoch. An id never given out, or
-// at its last epoch, is replaced by a new one.
+// at its last epoch, is replaced by a new one. The id of another group of agents is not to be had.
 func (s *State) initProducer(c *controlpb.InitProducerCommand, r *Result) {
 	id, epoch := c.GetProducerId(), c.GetEpoch()
 	r.ProducerID, r.ProducerEpoch = segment.NoProducer, -1
-	if id >= firstProducer && id < s.nextProducer && epoch >= 0 && epoch < maxEpoch {
+	var group uint16
+	named := c.GetGroup() != "" // commands from before groups had ids name none
+	if named {
+		var room bool
+		if group, room = s.word(c.GetGroup()); !room {
+			r.refuse(refuse(codePolicy, "there are as many groups and shares as the cluster may have (%d)", s.limits.MaxNames))
+			return
+		}
+	}
+	if _, owned := ownerOf(id); owned && (!named || foreign(id, group)) && s.given(id) {
+		r.refuse(refuse(codeClusterDenied, "producer id %d is another group's", id))
+		return
+	}
+	if s.given(id) && epoch >= 0 && epoch < maxEpoch {
 		if i, ok := s.idAt[id]; ok && s.producerIDs.At(i).known > 0 && s.producerIDs.At(i).epoch > int16(epoch) {
 			r.Code = codeProducerEpoch
 			return
@@ -354,11 +382,18 @@ func (s *State) initProducer(c *controlpb.InitProducerCommand, r *Result) {
 		r.ProducerID, r.ProducerEpoch = id, int16(epoch)+1
 		return
 	}
-	if !s.roomForProducer(false) {
+	switch {
+	case named && !s.roomForID(group, false):
+		r.refuse(refuse(codeLoading, "group %q has as many producer ids as its quota allows (%d), and none has been idle for %s", c.GetGroup(), s.ProducerIDs(c.GetGroup()), s.limits.ProducerIdle))
+		return
+	case !s.roomForProducer(false), s.nextProducer >= mostIDs:
 		r.Code = codeLoading
 		return
 	}
 	r.ProducerID, r.ProducerEpoch = s.nextProducer, 0
+	if named {
+		r.ProducerID = ownedID(s.nextProducer, group)
+	}
 	s.nextProducer++
 	s.mark()
 }

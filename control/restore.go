@@ -161,6 +161,9 @@ func (s *State) readTopics(d *decoder) {
 		t := &topicEntry{topic: topic.Topic{Name: d.string("topic")}}
 		d.raw(t.topic.ID[:])
 		t.topic.Share = d.string("share")
+		if d.version >= 2 {
+			t.creator = d.string("group")
+		}
 		for range d.count("configs") {
 			if t.topic.Overrides == nil {
 				t.topic.Overrides = map[string]string{}
@@ -194,6 +197,7 @@ func (s *State) readTopics(d *decoder) {
 		}
 		t.topic.Partitions = int32(len(t.places))
 		s.putTopic(t)
+		s.countPartitions(t.creator, len(t.places))
 	}
 	for range d.count("dying partitions") {
 		var id topic.ID
@@ -256,7 +260,12 @@ func (s *State) readProducers(d *decoder) {
 		if d.err != nil {
 			return
 		}
+		if _, twice := s.idAt[id.id]; twice || !s.given(id.id) {
+			d.fail("producer id %d", id.id)
+			return
+		}
 		s.idAt[id.id] = s.producerIDs.Push(id)
+		s.ownIDs.push(s.idAt[id.id], id.id)
 	}
 	for range d.count("producers") {
 		p := s.readProducer(d)

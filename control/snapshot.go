@@ -171,6 +171,7 @@ func (sn *Snapshot) writeTopics(e *encoder) {
 		e.string(name)
 		e.raw(t.topic.ID[:])
 		e.string(t.topic.Share)
+		e.string(t.creator)
 		e.uint(uint64(len(t.topic.Overrides)))
 		for _, k := range slices.Sorted(maps.Keys(t.topic.Overrides)) {
 			e.string(k)

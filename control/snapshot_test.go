@@ -19,7 +19,7 @@ var derived = map[string][]string{
 		// Lists and tables are compared entry by entry below.
 		"shares", "topics", "partitions", "dying", "blocks", "segments", "dead", "producers", "producerIDs",
 		"sessions", "nodes", "groups", "agentGroups", "grants", "bindings", "joinTokens", "gossip", "audit",
-		"grantsOf", "liveOf",
+		"grantsOf", "liveOf", "ownIDs",
 	},
 	"topicEntry": {"places", "passes"},
 	"share":      {"pb"}, // by itself, as the others of protobuf

@@ -48,6 +48,7 @@ type State struct {
 	partitions    cow.List[partition, *partition]
 	dying         []uint32 // places of partitions of deleted topics, oldest first
 	nextPartition uint64
+	partitionsOf  map[string]int64 // of topics that are not deleted, by the group that created them
 
 	blocks    cow.Pool[extent]
 	segments  segmentTable
@@ -60,6 +61,7 @@ type State struct {
 	producerIDs  cow.List[idEntry, *idEntry]   // longest unseen first
 	producerAt   map[producerKey]uint32        // places in producers
 	idAt         map[int64]uint32              // places in producerIDs
+	ownIDs       idRows                        // places in producerIDs, by the group whose they are
 	nextProducer int64
 	marks        []mintMark
 
@@ -91,6 +93,8 @@ func NewState(limits Limits) *State {
 		producerIDs:  cow.NewList[idEntry](),
 		producerAt:   map[producerKey]uint32{},
 		idAt:         map[int64]uint32{},
+		ownIDs:       newIDRows(),
+		partitionsOf: map[string]int64{},
 		nextProducer: firstProducer,
 		nextSession:  1,
 		nextNode:     1,

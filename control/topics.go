@@ -14,7 +14,9 @@ import (
 type topicEntry struct {
 	topic  topic.Topic
 	places []uint32
-	passes [passSlots]pass
+	// creator is the group of agents through which it was created, against whose quota its partitions count; empty: none.
+	creator string
+	passes  [passSlots]pass
 }
 
 // OffsetsTopic is the name of the topic that Kafka's clients expect to exist. It is always there,
@@ -38,6 +40,10 @@ func (s *State) createTopic(c *controlpb.CreateTopicCommand, r *Result) {
 	if r.Code = s.checkNewTopic(c); r.Code != 0 {
 		return
 	}
+	if why := s.checkPartitionQuota(c.GetGroup(), int(c.GetPartitions())); why.code != 0 {
+		r.refuse(why)
+		return
+	}
 	if _, taken := s.topicByID[id]; !ok || taken || id.IsZero() || id == offsetsTopic().ID {
 		r.Code = codeInvalidRequest
 		return
@@ -50,7 +56,8 @@ func (s *State) createTopic(c *controlpb.CreateTopicCommand, r *Result) {
 	t := topic.Topic{
 		Name: name, ID: id, Share: c.GetShare(), Config: config, Overrides: maps.Clone(c.GetConfig()),
 	}
-	s.putTopic(s.grow(&topicEntry{topic: t}, c.GetPartitions()))
+	s.putTopic(s.grow(&topicEntry{topic: t, creator: c.GetGroup()}, c.GetPartitions()))
+	s.countPartitions(c.GetGroup(), int(c.GetPartitions()))
 	r.TopicID = id
 }
 
@@ -58,6 +65,8 @@ func (s *State) createTopic(c *controlpb.CreateTopicCommand, r *Result) {
 func (s *State) checkNewTopic(c *controlpb.CreateTopicCommand) int16 {
 	n := int(c.GetPartitions())
 	switch _, known := s.shares.Get(c.GetShare()); {
+	case c.GetGroup() != "" && !lawfulName(c.GetGroup()):
+		return codeInvalidRequest
 	case topic.CheckName(c.GetName()) != nil, c.GetName() == OffsetsTopic:
 		return codeInvalidTopic
 	case n <= 0, n > s.limits.MaxTopicPartitions, s.partitions.Len()+n > s.limits.MaxPartitions:
@@ -87,7 +96,7 @@ func (s *State) parseConfig(overrides map[string]string) (topic.Config, int16) {
 
 // grow returns the topic with n partitions; the new ones are empty.
 func (s *State) grow(t *topicEntry, n int32) *topicEntry {
-	grown := &topicEntry{topic: t.topic, places: append([]uint32(nil), t.places...)}
+	grown := &topicEntry{topic: t.topic, places: append([]uint32(nil), t.places...), creator: t.creator}
 	grown.topic.Partitions = n
 	for i := int32(len(t.places)); i < n; i++ {
 		s.nextPartition++
@@ -125,6 +134,7 @@ func (s *State) deleteTopic(c *controlpb.DeleteTopicCommand, r *Result) {
 		return
 	}
 	r.TopicID = t.topic.ID
+	s.countPartitions(t.creator, -len(t.places))
 	s.topics.Delete(t.topic.Name)
 	delete(s.topicByID, t.topic.ID)
 	for _, place := range t.places {
@@ -141,17 +151,43 @@ func (s *State) deleteTopic(c *controlpb.DeleteTopicCommand, r *Result) {
 	s.dropOffsetsOfTopic(t.topic.ID)
 }
 
-func (s *State) createPartitions(c *controlpb.CreatePartitionsCommand) int16 {
+// checkPartitionQuota refuses a group more partitions than its quota allows, of all topics that it created.
+func (s *State) checkPartitionQuota(group string, more int) refused {
+	if most := s.Quota(group).GetPartitions(); most > 0 && s.partitionsOf[group]+int64(more) > most {
+		return refuse(codePolicy, "group %q may have %d partitions by its quota: it has %d, and %d more are asked for", group, most, s.partitionsOf[group], more)
+	}
+	return refused{}
+}
+
+func (s *State) countPartitions(group string, n int) {
+	if group == "" {
+		return
+	}
+	if s.partitionsOf[group] += int64(n); s.partitionsOf[group] == 0 {
+		delete(s.partitionsOf, group)
+	}
+}
+
+// PartitionsOf counts the partitions of the topics that a group created.
+func (s *State) PartitionsOf(group string) int64 { return s.partitionsOf[group] }
+
+func (s *State) createPartitions(c *controlpb.CreatePartitionsCommand, r *Result) {
 	t, code := s.lookup(c.GetId())
 	if code != 0 {
-		return code
+		r.Code = code
+		return
 	}
 	have, n := len(t.places), int(c.GetPartitions())
 	if n <= have || n > s.limits.MaxTopicPartitions || s.partitions.Len()+n-have > s.limits.MaxPartitions {
-		return codeInvalidPartitions
+		r.Code = codeInvalidPartitions
+		return
+	}
+	if why := s.checkPartitionQuota(t.creator, n-have); why.code != 0 {
+		r.refuse(why)
+		return
 	}
 	s.putTopic(s.grow(t, c.GetPartitions()))
-	return 0
+	s.countPartitions(t.creator, n-have)
 }
 
 func (s *State) alterTopicConfig(c *controlpb.AlterTopicConfigCommand) int16 {
@@ -163,7 +199,7 @@ func (s *State) alterTopicConfig(c *controlpb.AlterTopicConfigCommand) int16 {
 	if code != 0 {
 		return code
 	}
-	changed := &topicEntry{topic: t.topic, places: t.places}
+	changed := &topicEntry{topic: t.topic, places: t.places, creator: t.creator}
 	changed.topic.Config, changed.topic.Overrides = config, maps.Clone(c.GetConfig())
 	s.putTopic(changed)
 	for _, place := range changed.places {
