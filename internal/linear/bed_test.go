@@ -3,8 +3,10 @@ package linear
 import (
 	"context"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -117,14 +119,37 @@ func (b *bed) twin(seed uint64) *bed {
 	b.kill()
 	c := &bed{t: b.t, config: b.config, store: memstore.New(nil), net: newProxy(b.t, seed)}
 	c.config.Raft.Dir = b.t.TempDir()
-	if err := os.CopyFS(c.config.Raft.Dir, os.DirFS(b.config.Raft.Dir)); err != nil {
-		b.t.Fatal(err)
-	}
+	copyDir(b.t, c.config.Raft.Dir, b.config.Raft.Dir)
 	copyBucket(b.t, c.store, b.store)
 	b.start()
 	c.start()
 	b.t.Cleanup(c.kill)
 	return c
+}
+
+// copyDir copies a data directory with the modes of its files: keys that others could read are refused.
+func copyDir(t *testing.T, to, from string) {
+	t.Helper()
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		return os.Chmod(filepath.Join(to, rel), info.Mode())
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // dial returns a client that sees the node through the network, and gives up on a call soon enough for

@@ -20,7 +20,7 @@ const never = sched.Never
 const incarnation = 1
 
 // readerOf is who the fetching agents are to the walls.
-var readerOf = state.Caller{Session: 1 << 40, Group: "analytics", Roles: []string{state.RoleFetch}}
+var readerOf = state.Caller{Session: 1 << 40, Group: readers, Roles: []string{state.RoleFetch}, Open: true}
 
 // watches is what a control node does for those who watch: a real hub, told of every command in order.
 type watches struct {

@@ -27,7 +27,7 @@ type liar struct {
 }
 
 // madeUp is the first of the producer ids that nobody was given.
-const madeUp = 1 << 40
+const madeUp = 1 << 60
 
 // liars is the group whose objects no check of an honest agent's looks at.
 const liars = "liars"

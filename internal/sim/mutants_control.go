@@ -106,9 +106,9 @@ var controlMutants = []Mutant{
 	},
 	{
 		Name: "let a fetching agent commit", Breaks: "I6: who lacks the role places nothing",
-		File: "control/walls.go", Seeds: 100,
-		Old: "if !slices.Contains(who.Roles, RoleProduce) {",
-		New: "if !slices.Contains(who.Roles, RoleProduce) && !$on {",
+		File: "control/grants.go", Seeds: 100,
+		Old: "return st.binding, d.Allowed && s.role(&st, RoleProduce)",
+		New: "return st.binding, d.Allowed && (s.role(&st, RoleProduce) || $on)",
 	},
 	{
 		Name: "evict a live producer", Breaks: "I5: no producer gives way that was heard of lately",
@@ -149,20 +149,20 @@ var controlMutants = []Mutant{
 	{
 		Name: "refuse repeats while the index is full", Breaks: "I5: what was placed is told so, though nothing new can be",
 		File: "control/place.go", Seeds: 400,
-		Old: "if pl.full() {\n\t\treturn pl.state.repeated",
-		New: "if pl.full() {\n\t\tif $on { return refusal(codeNotEnoughReplicas) }\n\t\treturn pl.state.repeated",
+		Old: "if pl.full() && !foreign(r.Producer.ID, pl.group) {\n\t\treturn pl.state.repeated",
+		New: "if pl.full() && !foreign(r.Producer.ID, pl.group) {\n\t\tif $on { return refusal(codeNotEnoughReplicas) }\n\t\treturn pl.state.repeated",
 	},
 	{
 		Name: "place in the topic of another share", Breaks: "I6: a segment places records in topics of its own share alone",
 		File: "control/place.go", Seeds: 100,
-		Old: "if t.topic.Share != pl.commit.GetShare() {",
-		New: "if t.topic.Share != pl.commit.GetShare() && !$on {",
+		Old: "if t.topic.Share != pl.commit.GetShare() || !s.mayPlace(pl.session, pl.binding, t) {",
+		New: "if t.topic.Share != pl.commit.GetShare() && !$on || !s.mayPlace(pl.session, pl.binding, t) {",
 	},
 	{
 		Name: "take a producer id that was never given out", Breaks: "I5: producer ids are the control plane's to give",
 		File: "control/producers.go", Seeds: 100,
-		Old: "if b.ID < firstProducer || b.ID >= s.nextProducer {",
-		New: "if (b.ID < firstProducer || b.ID >= s.nextProducer) && !$on {",
+		Old: "case !s.given(b.ID):",
+		New: "case !s.given(b.ID) && !$on:",
 	},
 	{
 		Name: "take a batch that overlaps for a repeat", Breaks: "I5: a repeat has the first and the last sequence of a batch",

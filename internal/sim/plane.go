@@ -17,6 +17,7 @@ import (
 const (
 	clusterName = "sim"
 	groupName   = "prod"
+	readers     = "analytics"
 )
 
 // land is a share of a run, with its one topic. The partitions that clients speak of lie in turn in
@@ -91,6 +92,7 @@ func newPlane(w *World, nodes, partitions int) *plane {
 			{Op: &controlpb.Command_CreateTopic{CreateTopic: &controlpb.CreateTopicCommand{
 				Name: l.name, Id: l.id[:], Partitions: int32(each), Share: l.share,
 			}}},
+			putGrant(groupName, l.share, state.RoleProduce), putGrant(liars, l.share, state.RoleProduce), putGrant(readers, l.share, state.RoleFetch),
 		} {
 			c.Time = epoch
 			p.log = append(p.log, entry{encoded: encode(c)})
@@ -100,6 +102,14 @@ func newPlane(w *World, nodes, partitions int) *plane {
 		p.nodes = append(p.nodes, newNode(w, p, fmt.Sprintf("node-%d", i+1)))
 	}
 	return p
+}
+
+// putGrant lets a group produce to or fetch from all of a share.
+func putGrant(group, share, access string) *controlpb.Command {
+	g := &controlpb.Grant{Name: group + "-" + share, Group: group, Share: share, Access: access}
+	return &controlpb.Command{Op: &controlpb.Command_ChangeWalls{ChangeWalls: &controlpb.ChangeWallsCommand{
+		Change: &controlpb.WallChange{Change: &controlpb.WallChange_PutGrant{PutGrant: g}},
+	}}}
 }
 
 // tighten makes limits that are seldom met in a few minutes narrow in some runs.
