@@ -452,26 +452,3 @@ func TestLimitsValidate(t *testing.T) {
 		}
 	}
 }
-
-// TestI6Walls: data moves only for those who have the role.
-func TestI6Walls(t *testing.T) {
-	for _, x := range []struct {
-		roles []string
-		kind  CallKind
-		want  bool
-	}{
-		{[]string{"produce"}, CallCommit, true},
-		{[]string{"fetch"}, CallCommit, false},
-		{nil, CallCommit, false},
-		{[]string{"produce"}, CallPlan, false},
-		{[]string{"jobs"}, CallPlan, true},
-		{[]string{"produce", "fetch"}, CallPlan, true},
-		{[]string{"produce"}, CallListOffsets, true},
-		{nil, CallTunnel, true},
-	} {
-		d := Allow(Caller{Session: 1, Roles: x.roles}, Call{Kind: x.kind})
-		if d.Allowed != x.want || d.Allowed != (d.Code == 0) || d.Allowed != (d.Reason == "") {
-			t.Errorf("%v, call %d: %+v", x.roles, x.kind, d)
-		}
-	}
-}

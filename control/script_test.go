@@ -247,6 +247,13 @@ func (w *script) run(t *testing.T, d *datadriven.TestData) string {
 	return step(a)
 }
 
+// change applies one change of the walls.
+func (w *script) change(c *controlpb.WallChange) Result {
+	return w.apply(&controlpb.Command{Op: &controlpb.Command_ChangeWalls{ChangeWalls: &controlpb.ChangeWallsCommand{
+		Change: c, Identity: "root", GossipKey: []byte("new"),
+	}}})
+}
+
 func code(c int16) string {
 	if c == 0 {
 		return "ok\n"

@@ -2,6 +2,7 @@ package control
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -47,6 +48,9 @@ func (s *State) allowTunnel(st *standing, what Call) Decision {
 	case keyInitProducerID, keyAddPartitionsToTxn, keyAddOffsetsToTxn, keyEndTxn, keyTxnOffsetCommit:
 		return s.allowProducer(st, what)
 	case keyDescribeTransactions, keyListTransactions:
+		if st.admin {
+			return allow()
+		}
 		return s.allowTransactional(st, what.Transactional)
 	case keyOffsetForLeaderEpoch, keyDescribeProducers:
 		return s.allowOffsets(st, what)
@@ -77,7 +81,7 @@ func (s *State) allowOffset(st *standing, what Call) Decision {
 		if st.admin {
 			return allow()
 		}
-		return s.allowRead(st, what)
+		return s.allowData(st, what, RoleFetch, RoleFetch)
 	}
 	return s.allowGroup(st, what.Group)
 }
@@ -107,10 +111,19 @@ func (s *State) allowProducer(st *standing, what Call) Decision {
 			return allow()
 		}
 		return deny(codeGroupDenied, fmt.Sprintf("consumer group %q does not begin with an id prefix of group %q%s", what.Group, st.group, st.prefixes()))
-	case !s.role(st, RoleProduce):
-		return deny(codeClusterDenied, "it needs the produce role")
+	case st.open || s.role(st, RoleProduce) || s.produces(st):
+		return allow()
 	}
-	return allow()
+	return deny(codeClusterDenied, "it needs the produce role, or a grant of its group to produce")
+}
+
+// produces says whether the group has any grant to produce. Clients ask any agent of a group for a producer id, one that only
+// fetches too, and an error there stops them for good; the id is of the group, and useless to who may not produce.
+func (s *State) produces(st *standing) bool {
+	now := s.clock()
+	return slices.ContainsFunc(s.grantsOf[st.group], func(g *grant) bool {
+		return g.pb.GetAccess() == RoleProduce && g.lives(now) && (st.binding == nil || st.binding.covers(g.pb.GetShare()))
+	})
 }
 
 // allowTransactional decides about a transactional id; without one, whether the caller has any.
