@@ -1,6 +1,7 @@
 package agentgroup
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -55,6 +56,7 @@ type Group struct {
 	checking sync.Mutex    // held while looking; taken before mu
 	checked  time.Duration // when it was last looked, under checking
 
+	keying    sync.Mutex // held while the keys change
 	reseeding atomic.Bool
 	left      atomic.Bool    // set by Leave and Close: nothing is joined or announced any more
 	work      sync.WaitGroup // grows only while left is not set, under mu
@@ -240,7 +242,10 @@ func (g *Group) settled() {
 // SetKeys changes the group's gossip key in two phases: first every member learns the new key
 // as one of others, then it becomes the primary, and at last the old one is left out.
 func (g *Group) SetKeys(primary []byte, others ...[]byte) error {
-	for _, k := range append([][]byte{primary}, others...) {
+	g.keying.Lock()
+	defer g.keying.Unlock()
+	keep := append([][]byte{primary}, others...)
+	for _, k := range keep {
 		if err := g.keys.AddKey(k); err != nil {
 			return fmt.Errorf("add gossip key: %w", err)
 		}
@@ -248,11 +253,25 @@ func (g *Group) SetKeys(primary []byte, others ...[]byte) error {
 	if err := g.keys.UseKey(primary); err != nil {
 		return fmt.Errorf("use gossip key: %w", err)
 	}
-	keep := append([][]byte{primary}, others...)
-	for _, k := range slices.Clone(g.keys.GetKeys()) {
-		if !slices.ContainsFunc(keep, func(x []byte) bool { return string(x) == string(k) }) {
-			if err := g.keys.RemoveKey(k); err != nil {
-				return fmt.Errorf("remove gossip key: %w", err)
+	kept := func(k []byte) bool {
+		return slices.ContainsFunc(keep, func(x []byte) bool { return bytes.Equal(x, k) })
+	}
+	// A keyring closes the gap of a removed key in the very slice that whoever decrypts is reading. So keys go from the
+	// end, which leaves no gap, and those that were in the way come back.
+	ring := slices.Clone(g.keys.GetKeys())
+	first := slices.IndexFunc(ring, func(k []byte) bool { return !kept(k) })
+	if first < 0 {
+		return nil
+	}
+	for _, k := range slices.Backward(ring[first:]) {
+		if err := g.keys.RemoveKey(k); err != nil {
+			return fmt.Errorf("remove gossip key: %w", err)
+		}
+	}
+	for _, k := range ring[first:] {
+		if kept(k) {
+			if err := g.keys.AddKey(k); err != nil {
+				return fmt.Errorf("add gossip key: %w", err)
 			}
 		}
 	}

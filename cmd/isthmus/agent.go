@@ -112,6 +112,7 @@ type agent struct {
 	ready   atomic.Pointer[string] // what it waits for; nil: nothing
 
 	certificate *certs.Holder // among the agents of the group
+	keys        keyChange
 
 	http   *obs.Server
 	kafka  net.Listener
@@ -225,7 +226,8 @@ func (a *agent) login(ctx, life context.Context) (err error) {
 		request.PeerAddress = a.peers.Addr().String()
 	}
 	a.membership = client.NewMembership(a.client, request, client.Hooks{
-		Granted: a.granted, Ended: a.ended, Seeds: a.seeds, Walls: a.wallsChanged, Denied: a.denied, Reached: func(ok bool) { a.cutOff(life, "control plane", !ok) },
+		Granted: func(g client.Grant) { a.granted(life, g) }, Ended: a.ended, Seeds: a.seeds, Walls: a.wallsChanged, Denied: a.denied,
+		Keys: func(k client.Keys) { a.rekey(life, k) }, Reached: func(ok bool) { a.cutOff(life, "control plane", !ok) },
 	}, a.log)
 	notice := time.AfterFunc(operatorNotice, func() {
 		a.log.Info("waiting for the control plane", "control", a.config.Login.Addresses)
@@ -250,11 +252,12 @@ func (a *agent) login(ctx, life context.Context) (err error) {
 }
 
 // granted is told of every login: buckets and neighbours may have changed.
-func (a *agent) granted(g client.Grant) {
+func (a *agent) granted(life context.Context, g client.Grant) {
 	a.session.Store(g.Session)
 	if a.group != nil {
 		a.waitsFor("")
 		a.stores.learn(g.Shares)
+		a.rekey(life, g.Keys)
 		a.group.Reseed(g.Seeds)
 		if err := a.group.Update(a.member(g)); err != nil {
 			a.log.Error("cannot gossip the new session", "session", g.Session, "error", err)
@@ -313,6 +316,7 @@ func (a *agent) join(ctx, life context.Context) (err error) {
 	if a.group, err = agentgroup.Join(ctx, config, a.member(a.grant), a.grant.Seeds, a.grant.GossipKey, deps); err != nil {
 		return err
 	}
+	a.rekey(life, a.grant.Keys)
 	a.topics, err = broker.NewTopicCache(broker.DefaultTopics(), a.client)
 	return err
 }

@@ -32,7 +32,8 @@ type Grant struct {
 	NodeID      int32  // the same for every session of this agent
 	Lease       time.Duration
 	Heartbeat   time.Duration
-	GossipKey   []byte // 32 bytes, of the own group alone
+	GossipKey   []byte // 32 bytes, of the own group alone: the first of Keys
+	Keys        Keys
 	Seeds       []string
 	Shares      []Share // those that the group was granted, with roles of the own group alone
 	Quota       Quota   // of the own group
@@ -47,6 +48,22 @@ type Beat struct {
 	Quota  Quota
 	Agents int32
 	Walls  uint64 // rises with every change of the walls
+	Keys   *Keys  // nil: the epoch that was said is the last
+}
+
+// Keys are those of a group's gossip. A new one is first known by all, then used, and only then is the old one
+// forgotten.
+type Keys struct {
+	Epoch            uint64   // rises with every change
+	Keys             [][]byte // 32 bytes each; the first encrypts, all decrypt
+	LeastCertificate uint64   // neighbours' certificates of an epoch below are refused
+}
+
+func keysOf(k *controlpb.GossipKeys) *Keys {
+	if k == nil || len(k.GetKeys()) == 0 {
+		return nil
+	}
+	return &Keys{k.GetEpoch(), k.GetKeys(), k.GetLeastCertificate()}
 }
 
 // Login gets a session and makes it the one that later calls name. A login whose answer is lost
@@ -69,6 +86,11 @@ func (c *Client) Login(ctx context.Context, r LoginRequest) (Grant, error) {
 		Heartbeat: time.Duration(got.GetHeartbeatMs()) * time.Millisecond, GossipKey: got.GetGossipKey(), Seeds: got.GetSeeds(),
 		Shares: shares(got.GetShares()), Quota: quotaOf(got.GetQuota()), Agents: got.GetAgents(),
 	}
+	if keys := keysOf(got.GetKeys()); keys != nil {
+		g.Keys = *keys
+	} else {
+		g.Keys.Keys = [][]byte{g.GossipKey}
+	}
 	if g.Session == 0 || g.Heartbeat <= 0 || g.Lease <= 0 {
 		return Grant{}, fmt.Errorf("log in as agent %s of group %s: %w: the answer names session %d, heartbeat %s, lease %s", r.Agent, r.Group, ErrInternal, g.Session, g.Heartbeat, g.Lease)
 	}
@@ -76,11 +98,12 @@ func (c *Client) Login(ctx context.Context, r LoginRequest) (Grant, error) {
 	return g, nil
 }
 
-// Heartbeat keeps a session alive, or learns that it has ended.
-func (c *Client) Heartbeat(ctx context.Context, session uint64) (Beat, error) {
+// Heartbeat keeps a session alive, or learns that it has ended. It says which epoch of the group's keys the agent is
+// ready for.
+func (c *Client) Heartbeat(ctx context.Context, session, epoch uint64) (Beat, error) {
 	var got *controlpb.HeartbeatResponse
 	err := c.do(ctx, "Heartbeat", always, func(ctx context.Context, n node, trailer *metadata.MD) (err error) {
-		got, err = controlpb.NewMembershipServiceClient(n.conn).Heartbeat(ctx, &controlpb.HeartbeatRequest{Session: session}, grpc.Trailer(trailer))
+		got, err = controlpb.NewMembershipServiceClient(n.conn).Heartbeat(ctx, &controlpb.HeartbeatRequest{Session: session, KeysEpoch: epoch}, grpc.Trailer(trailer))
 		return err
 	})
 	if err != nil {
@@ -88,7 +111,7 @@ func (c *Client) Heartbeat(ctx context.Context, session uint64) (Beat, error) {
 	}
 	return Beat{
 		Ended: got.GetEnded(), Seeds: got.GetSeeds(), Shares: shares(got.GetShares()), Quota: quotaOf(got.GetQuota()),
-		Agents: got.GetAgents(), Walls: got.GetWalls(),
+		Agents: got.GetAgents(), Walls: got.GetWalls(), Keys: keysOf(got.GetKeys()),
 	}, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,6 +20,9 @@ type Hooks struct {
 	Seeds func(seeds []string)
 	// Walls: what the group may do, has, or shares with others has changed, or may have. May be nil.
 	Walls func(Beat)
+	// Keys: the group's keys are to be changed to these. It returns soon; UseKeys says when that is done, and until
+	// then it is told again. May be nil.
+	Keys func(Keys)
 	// Denied: the control plane does not let the agent in, or no longer. It is asked again from time to time, for
 	// the wall may be opened. May be nil: Run then returns the error.
 	Denied func(error)
@@ -40,6 +44,7 @@ type Membership struct {
 	lease   time.Duration // of the last grant
 	heard   time.Time     // when the control plane last answered
 	changed chan struct{}
+	epoch   atomic.Uint64 // of the group's keys that the agent is ready for
 
 	telling sync.Mutex // held while Reached is called
 	silent  bool       // what it was told last
@@ -140,11 +145,17 @@ func (m *Membership) keep(ctx context.Context, g Grant) {
 	}
 }
 
+// UseKeys says that the agent is ready for an epoch of the group's keys; heartbeats pass it on.
+func (m *Membership) UseKeys(epoch uint64) { m.epoch.Store(epoch) }
+
 // compare tells what a heartbeat has brought. The login does not say which walls it was granted under, so that
 // the first heartbeat after it always counts as news.
 func (m *Membership) compare(last, beat Beat, first bool) {
 	if !slices.Equal(last.Seeds, beat.Seeds) {
 		m.hooks.Seeds(beat.Seeds)
+	}
+	if m.hooks.Keys != nil && beat.Keys != nil {
+		m.hooks.Keys(*beat.Keys)
 	}
 	if m.hooks.Walls != nil && (first || last.Walls != beat.Walls || last.Quota != beat.Quota || last.Agents != beat.Agents) {
 		m.hooks.Walls(beat)
@@ -154,7 +165,7 @@ func (m *Membership) compare(last, beat Beat, first bool) {
 func (m *Membership) beat(ctx context.Context, g Grant) (Beat, error) {
 	ctx, cancel := context.WithTimeout(ctx, g.Lease)
 	defer cancel()
-	return m.client.Heartbeat(ctx, g.Session)
+	return m.client.Heartbeat(ctx, g.Session, m.epoch.Load())
 }
 
 // hear notes that the control plane has answered.

@@ -101,7 +101,7 @@ func TestElectionRenewsLeases(t *testing.T) {
 	if got := l.expired(l.length / 2); len(got) > 0 {
 		t.Errorf("not fresh: %v", got)
 	}
-	if beat, err := a.Heartbeat(t.Context(), a.grant.Session); err != nil || beat.Ended {
+	if beat, err := a.Heartbeat(t.Context(), a.grant.Session, 0); err != nil || beat.Ended {
 		t.Errorf("%+v %v", beat, err)
 	}
 }

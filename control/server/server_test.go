@@ -296,10 +296,10 @@ func TestEndSessionIsFinal(t *testing.T) {
 	if r := send(t, s, p.commit(1, part, 1)); fmt.Sprint(r.Answers) != fmt.Sprint(first.Answers) {
 		t.Errorf("a repeated commit after the end: %+v", r)
 	}
-	if beat, err := p.Heartbeat(t.Context(), p.grant.Session); err != nil || !beat.Ended {
+	if beat, err := p.Heartbeat(t.Context(), p.grant.Session, 0); err != nil || !beat.Ended {
 		t.Errorf("heartbeat of an ended session: %+v %v", beat, err)
 	}
-	if beat, err := p.Heartbeat(t.Context(), 1<<40); err != nil || !beat.Ended {
+	if beat, err := p.Heartbeat(t.Context(), 1<<40, 0); err != nil || !beat.Ended {
 		t.Errorf("heartbeat of an unknown session: %+v %v", beat, err)
 	}
 }
@@ -343,7 +343,7 @@ func TestLoginTellsTheGroup(t *testing.T) {
 		t.Errorf("grant %+v", g)
 	}
 	eventually(t, "a heartbeat tells both seeds", func() bool {
-		beat, err := one.Heartbeat(t.Context(), one.grant.Session)
+		beat, err := one.Heartbeat(t.Context(), one.grant.Session, 0)
 		return err == nil && fmt.Sprint(beat.Seeds) == "[one:7946 two:7946]"
 	})
 	s, err := one.Status(t.Context())
