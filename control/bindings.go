@@ -85,6 +85,11 @@ func (s *State) putBinding(in *controlpb.Binding, key []byte) refused {
 // group and the roles that it names.
 func (s *State) Open() bool { return s.bound == 0 }
 
+// EachBinding calls f for every binding, by name, until f returns false. Bindings are never changed.
+func (s *State) EachBinding(f func(*controlpb.Binding) bool) {
+	s.bindings.Scan(func(_ string, b *binding) bool { return f(b.pb) })
+}
+
 // setBinding and deleteBinding keep count of the bindings that operators have made.
 func (s *State) setBinding(b *binding) {
 	s.deleteBinding(b.pb.GetName())

@@ -54,6 +54,12 @@ func (s *State) putJoinToken(in *controlpb.JoinToken) refused {
 	return refused{}
 }
 
+// JoinToken finds what hashes so and waits to be used. It is never changed.
+func (s *State) JoinToken(hash []byte) (*controlpb.JoinToken, bool) {
+	t, ok := s.joinTokens.Get(string(hash))
+	return t, ok && t.GetUntil() > s.clock()
+}
+
 // consumeToken lets an agent in by a join token, which is dead from then on. The agent gets a binding of its own, by
 // the certificate that it is given; one that it had from an earlier token is replaced.
 //

@@ -137,7 +137,7 @@ func TestCertificateSaysWhatTheControlPlaneKnows(t *testing.T) {
 		Subject: pkix.Name{CommonName: "mallory", OrganizationalUnit: []string{"admins"}}, URIs: []*url.URL{foreign},
 		DNSNames: []string{"control.example"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 	})
-	der, err := a.IssueAgent(csr, agentName("a1"), "prod-east", 7)
+	der, err := a.IssueAgent(csr, agentName("a1"), "prod-east", 7, AgentLife)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,12 +174,12 @@ func TestRequestsThatAreRefused(t *testing.T) {
 	forged := append([]byte(nil), good...)
 	forged[len(forged)-1] ^= 1
 	for what, csr := range map[string][]byte{"empty": nil, "RSA": rsaCSR, "forged": forged, "long": make([]byte, maxCSR+1), "cut": good[:len(good)/2]} {
-		if _, err := a.IssueAgent(csr, agentName("a1"), "", 0); !errors.Is(err, ErrCSR) {
+		if _, err := a.IssueAgent(csr, agentName("a1"), "", 0, AgentLife); !errors.Is(err, ErrCSR) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
 	for _, name := range []certs.Name{agentName(""), agentName("a/b"), agentName(".."), {Kind: certs.Admin, Cluster: "isthmus", ID: "a"}} {
-		if _, err := a.IssueAgent(good, name, "", 0); err == nil {
+		if _, err := a.IssueAgent(good, name, "", 0, AgentLife); err == nil {
 			t.Errorf("%s is issued", name)
 		}
 	}
@@ -192,7 +192,7 @@ func TestPeersMeet(t *testing.T) {
 	a, other := opened(t, t.TempDir(), c), opened(t, t.TempDir(), c)
 	holder := func(from *Authority, name certs.Name, epoch uint64) *certs.Holder {
 		csr, key := request(t, &x509.CertificateRequest{})
-		der, err := from.IssueAgent(csr, name, "", epoch)
+		der, err := from.IssueAgent(csr, name, "", epoch, AgentLife)
 		if err != nil {
 			t.Fatal(err)
 		}

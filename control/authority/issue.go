@@ -23,6 +23,9 @@ import (
 const (
 	// AgentLife is how long an agent's certificate holds. It is renewed with the token, long before.
 	AgentLife = time.Hour
+	// JoinedLife is how long the certificate holds of an agent that a join token let in. It has nothing else to prove
+	// itself by, and may sleep; it dies before with its binding, or its group's epoch.
+	JoinedLife = 30 * 24 * time.Hour
 	// serverLife is how long a control node's certificate holds; the node renews it itself. It has held as long
 	// already when it is made: a control plane whose clock has jumped is reached still.
 	serverLife = 48 * time.Hour
@@ -38,7 +41,7 @@ var ErrCSR = errors.New("certificate request")
 // IssueAgent signs the key of a request for an agent. Everything else in the certificate is what the control
 // plane says: binding is the one by which the agent was let in, and stands in it so that the agent can be let in
 // by it again for as long as the certificate holds.
-func (a *Authority) IssueAgent(csr []byte, name certs.Name, binding string, epoch uint64) ([]byte, error) {
+func (a *Authority) IssueAgent(csr []byte, name certs.Name, binding string, epoch uint64, life time.Duration) ([]byte, error) {
 	if name.Kind != certs.Agent {
 		return nil, fmt.Errorf("a certificate for %s is not one of an agent", name)
 	}
@@ -46,7 +49,7 @@ func (a *Authority) IssueAgent(csr []byte, name certs.Name, binding string, epoc
 	if err != nil {
 		return nil, err
 	}
-	return a.issue(name, key, pkix.Name{CommonName: name.ID, OrganizationalUnit: bindingUnit(binding)}, epoch, AgentLife, func(c *x509.Certificate) {
+	return a.issue(name, key, pkix.Name{CommonName: name.ID, OrganizationalUnit: bindingUnit(binding)}, epoch, life, func(c *x509.Certificate) {
 		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	})
 }
@@ -64,6 +67,12 @@ func BindingOf(c *x509.Certificate) string {
 		return ""
 	}
 	return c.Subject.OrganizationalUnit[0]
+}
+
+// CheckCSR reports a request for which no certificate would be given.
+func CheckCSR(csr []byte) error {
+	_, err := requested(csr)
+	return err
 }
 
 // requested is the key of a request, whose owner has signed it.

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -37,7 +36,7 @@ const (
 )
 
 // Begin gives what a proof is bound to, and says by which methods one may come.
-func (s *service) Begin(context.Context, *controlpb.BeginRequest) (*controlpb.BeginResponse, error) {
+func (s *service) Begin(ctx context.Context, _ *controlpb.BeginRequest) (*controlpb.BeginResponse, error) {
 	t, err := s.leading()
 	if err != nil {
 		return nil, err
@@ -48,7 +47,7 @@ func (s *service) Begin(context.Context, *controlpb.BeginRequest) (*controlpb.Be
 	}
 	id := s.node.Identity()
 	answer := &controlpb.BeginResponse{Cluster: id.Cluster, ClusterId: id.ClusterID, Nonce: nonce, Time: s.wall().UnixMilli()}
-	if s.isOpen() {
+	if s.isOpen(ctx) {
 		answer.Methods = append(answer.Methods, methodOpen)
 	}
 	for _, a := range s.authenticators {
@@ -97,7 +96,7 @@ func lawfulClaim(r *controlpb.AuthenticateRequest) error {
 func (s *service) admit(ctx context.Context, r *controlpb.AuthenticateRequest) (_ authority.Claims, certify bool, err error) {
 	switch r.GetMethod() {
 	case methodOpen:
-		if !s.isOpen() {
+		if !s.isOpen(ctx) {
 			return authority.Claims{}, false, fmt.Errorf("%w: %s", errUnproven, s.whyNotOpen())
 		}
 		return authority.Claims{Method: methodOpen, Open: true, Admin: true, Group: r.GetGroup(), Agent: r.GetAgent(), Roles: r.GetRoles()}, true, nil
@@ -110,7 +109,7 @@ func (s *service) admit(ctx context.Context, r *controlpb.AuthenticateRequest) (
 		s.log.Warn("login is refused", "method", r.GetMethod(), "group", r.GetGroup(), "agent", r.GetAgent(), "peer", peerAddress(ctx), "error", err)
 		return authority.Claims{}, false, err
 	}
-	claims, certify, err := s.bind(proven, r, peerCertificates(ctx))
+	claims, certify, err := s.bind(ctx, proven, r)
 	if err != nil {
 		s.m.logins.WithLabelValues(proven.Method, "unbound").Inc()
 		s.log.Warn("login is refused", "method", proven.Method, "identity", proven.Name(), "group", r.GetGroup(), "agent", r.GetAgent(), "peer", peerAddress(ctx), "error", err)
@@ -145,7 +144,7 @@ func (s *service) prove(ctx context.Context, r *controlpb.AuthenticateRequest) (
 // bind finds what a proven identity is here: an operator by a certificate of the cluster's own, or what a binding
 // says. An agent's certificate of the cluster's own stands for the login by which it was given, but earns no
 // other: so an agent whose platform cannot prove it for a while goes on for as long as that certificate holds.
-func (s *service) bind(p identity.Proven, r *controlpb.AuthenticateRequest, shown []*x509.Certificate) (_ authority.Claims, certify bool, err error) {
+func (s *service) bind(ctx context.Context, p identity.Proven, r *controlpb.AuthenticateRequest) (_ authority.Claims, certify bool, err error) {
 	claims := authority.Claims{Method: p.Method, Identity: p.Name(), Group: r.GetGroup(), Agent: r.GetAgent(), Roles: r.GetRoles()}
 	name, err := certs.Parse(p.URI)
 	ours := p.Method == identity.MethodMTLS && err == nil && name.Cluster == strings.ToLower(s.node.Identity().Cluster)
@@ -160,7 +159,7 @@ func (s *service) bind(p identity.Proven, r *controlpb.AuthenticateRequest, show
 		return claims, false, fmt.Errorf("%w: the certificate is of %s, and not of agent %s of group %s", errDenied, name, r.GetAgent(), r.GetGroup())
 	}
 	if ours && name.Kind == certs.Agent {
-		return s.again(claims, p, r, shown[0])
+		return s.again(ctx, claims, p, r)
 	}
 	found, why := s.bindingFor(r, func(b *controlpb.Binding) bool { return identity.Match(matchRule(b.GetMatch()), p) })
 	if found == nil {
@@ -173,9 +172,10 @@ func (s *service) bind(p identity.Proven, r *controlpb.AuthenticateRequest, show
 // an agent of another binding may have drawn, or taken, the same name. It is renewed by itself only where the binding
 // means it, as that of a join token does; elsewhere it stands for the login by which it was given, and lets an agent
 // whose platform cannot prove it for a while go on for as long as it holds.
-func (s *service) again(claims authority.Claims, p identity.Proven, r *controlpb.AuthenticateRequest, shown *x509.Certificate) (_ authority.Claims, certify bool, err error) {
+func (s *service) again(ctx context.Context, claims authority.Claims, p identity.Proven, r *controlpb.AuthenticateRequest) (_ authority.Claims, certify bool, err error) {
+	shown := peerCertificates(ctx)[0]
 	given := authority.BindingOf(shown)
-	if given == "" && s.isOpen() {
+	if given == "" && s.isOpen(ctx) {
 		claims.Open, claims.Admin = true, true
 		return claims, true, nil
 	}
@@ -203,7 +203,7 @@ func certificateBinding(b *controlpb.Binding) string {
 func (s *service) bindingFor(r *controlpb.AuthenticateRequest, means func(*controlpb.Binding) bool) (found *controlpb.Binding, why string) {
 	why = "is in no binding: isthmus binding create --help"
 	s.node.Peek(func(st *control.State) {
-		eachBinding(st, func(b *controlpb.Binding) bool {
+		st.EachBinding(func(b *controlpb.Binding) bool {
 			if !means(b) {
 				return true
 			}
@@ -250,18 +250,22 @@ func (s *service) welcome(c authority.Claims, csr []byte, certify bool) (*contro
 	}
 	answer.CertificateEpoch = s.keysEpoch(c.Group)
 	name := certs.Name{Kind: certs.Agent, Cluster: s.node.Identity().Cluster, Group: c.Group, ID: c.Agent}
-	by := ""
+	by, life := "", authority.AgentLife
 	if c.Binding != "" {
 		by = c.Binding + "/" + hex.EncodeToString(c.Match)
 	}
-	answer.Certificate, err = s.authority.IssueAgent(csr, name, by, answer.CertificateEpoch)
+	if c.Identity == name.String() {
+		life = authority.JoinedLife // it is this certificate by which the agent proves itself
+	}
+	answer.Certificate, err = s.authority.IssueAgent(csr, name, by, answer.CertificateEpoch, life)
 	if err != nil {
 		return nil, fmt.Errorf("%w: certificate of agent %s of group %s: %w", errInvalid, c.Agent, c.Group, err)
 	}
 	return answer, nil
 }
 
-// callerOf says who calls: what its token says, held to the binding as it is now. Without a token it is whoever
+// callerOf says who calls: what its token says, if its binding is still there and means the same. What the binding
+// allows by now is for State.Allow to say. Without a token it is whoever
 // is admitted openly. A stream asks when it opens, and goes on by its session, which ends with the binding.
 func (s *service) callerOf(ctx context.Context) (control.Caller, error) {
 	token, err := bearer(ctx)
@@ -269,7 +273,7 @@ func (s *service) callerOf(ctx context.Context) (control.Caller, error) {
 		return control.Caller{}, err
 	}
 	if token == "" {
-		if !s.isOpen() {
+		if !s.isOpen(ctx) {
 			return control.Caller{}, fmt.Errorf("%w: no token came with the call: %s", errUnproven, s.whyNotOpen())
 		}
 		return control.Caller{Open: true, Admin: true}, nil
@@ -278,51 +282,49 @@ func (s *service) callerOf(ctx context.Context) (control.Caller, error) {
 	if err != nil {
 		return control.Caller{}, fmt.Errorf("%w: %w", errUnproven, err)
 	}
-	return s.holder(c)
+	return s.holder(ctx, c)
 }
 
 // holder is who bears a token.
-func (s *service) holder(c authority.Claims) (control.Caller, error) {
+func (s *service) holder(ctx context.Context, c authority.Claims) (control.Caller, error) {
 	who := control.Caller{Agent: c.Agent, Identity: c.Identity, Binding: c.Binding, Group: c.Group, Roles: c.Roles, Admin: c.Admin, Open: c.Open}
 	switch {
-	case c.Open && !s.isOpen():
+	case c.Open && !s.isOpen(ctx):
 		return control.Caller{}, fmt.Errorf("%w: %s", errUnproven, s.whyNotOpen())
 	case c.Open, c.Binding == "": // an operator by certificate
 		return who, nil
 	}
 	var b *controlpb.Binding
-	s.node.Peek(func(st *control.State) { b = bindingNamed(st, c.Binding) })
+	known := false
+	s.node.Peek(func(st *control.State) { b, known = st.Binding(c.Binding) })
 	switch {
-	case b == nil:
+	case !known:
 		return control.Caller{}, fmt.Errorf("%w: the binding %s, by which %s was let in, is gone", errUnproven, c.Binding, c.Identity)
-	case !slices.Equal(matchHash(b), c.Match), c.Group != "" && b.GetGroup() != c.Group, c.Admin && !b.GetAdmin(),
-		slices.ContainsFunc(c.Roles, func(role string) bool { return !slices.Contains(b.GetRoles(), role) }):
-		return control.Caller{}, fmt.Errorf("%w: the binding %s has changed since %s was let in by it", errUnproven, c.Binding, c.Identity)
+	case !slices.Equal(matchHash(b), c.Match):
+		return control.Caller{}, fmt.Errorf("%w: the binding %s means others since %s was let in by it", errUnproven, c.Binding, c.Identity)
 	}
 	return who, nil
 }
 
-// isOpen says whether callers without proof are admitted: the listener is loopback's alone and there are no
-// bindings. The first binding ends it, at once and for all.
-func (s *service) isOpen() bool {
-	if !s.loopback {
-		return false
-	}
-	bound := false
-	s.node.Peek(func(st *control.State) { bound = hasBindings(st) })
-	return !bound
+// isOpen says whether a caller without proof is admitted: it comes from this machine alone and no operator has made a
+// binding. The first one ends it, at once and for all.
+func (s *service) isOpen(ctx context.Context) bool { return !fromOutside(ctx) && s.unbound() }
+
+func (s *service) unbound() (open bool) {
+	s.node.Peek(func(st *control.State) { open = st.Open() })
+	return open
 }
 
 func (s *service) whyNotOpen() string {
-	if !s.loopback {
-		return "log in: this control plane is reached from beyond its machine"
+	if s.unbound() {
+		return "log in: this address is reached from beyond its machine"
 	}
 	return "log in: this cluster has bindings"
 }
 
 // sayOpen warns of what open means, at every start of a term.
 func (s *service) sayOpen() {
-	if s.isOpen() {
+	if s.local && s.unbound() {
 		s.log.Warn("there are no bindings: whoever reaches this address from this machine is an operator and may be any agent; the first binding ends that (isthmus binding create --help)", "listen", s.config.Listen)
 	}
 }

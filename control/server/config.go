@@ -18,6 +18,8 @@ type Config struct {
 	BucketURL string
 	// Listen is host:port for gRPC.
 	Listen string
+	// Outside is a second host:port, for callers from other machines beside those of a loopback Listen; empty: none.
+	Outside string
 	// Insecure allows plain text where Listen is reachable from other machines, beside TLS.
 	Insecure bool
 	// Advertise are further names and addresses that clients know the node by; its certificate holds them.
@@ -88,6 +90,7 @@ func (c Config) aligned() Config {
 func (c Config) Validate() error {
 	faults := []error{
 		c.Raft.Validate(), c.Tunnel.Validate(), checkListen(c.Listen),
+		checkOutside(c.Outside),
 		segment.CheckName("cluster", c.Cluster),
 	}
 	if c.BucketURL == "" {

@@ -16,6 +16,13 @@ func checkListen(addr string) error {
 	return nil
 }
 
+func checkOutside(addr string) error {
+	if addr == "" {
+		return nil
+	}
+	return checkListen(addr)
+}
+
 // bounded is a listener that lets only so many connections in; further ones wait in the backlog.
 type bounded struct {
 	net.Listener

@@ -67,6 +67,7 @@ func (s *service) Heartbeat(ctx context.Context, r *controlpb.HeartbeatRequest) 
 	read := func(st *control.State) {
 		if x, known = st.Session(r.GetSession()); known {
 			answer.Shares = st.SharesOf(x)
+			answer.Keys = keysFor(st, x.Group, r.GetKeysEpoch())
 		}
 	}
 	s.node.Peek(read)
@@ -84,6 +85,7 @@ func (s *service) Heartbeat(ctx context.Context, r *controlpb.HeartbeatRequest) 
 		return nil, refuse(who, d)
 	}
 	s.leases.grant(x.ID, s.now())
+	s.rotation.note(x.ID, r.GetKeysEpoch())
 	answer.Seeds = (*s.seeds.Load())[x.Group]
 	return answer, nil
 }

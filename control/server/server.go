@@ -42,7 +42,8 @@ type service struct {
 
 	authority      *authority.Authority
 	authenticators []identity.Authenticator
-	loopback       bool // only this machine reaches the listener
+	local          bool // some listener is reached from this machine alone
+	rotation       rotation
 
 	term     atomic.Pointer[term] // nil: calls that need the leader are refused
 	stopping context.Context      // ends when streams must end
@@ -98,6 +99,7 @@ func (s *service) lead(ctx context.Context) {
 		s.node.Fail(err)
 		return
 	}
+	s.rotation.forget()
 	s.term.Store(&term{ctx, nonces})
 	s.sayOpen()
 	s.ticks(ctx)

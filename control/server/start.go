@@ -56,6 +56,7 @@ type Node struct {
 	raft     *raft.Node
 	grpc     *grpc.Server
 	listener net.Listener
+	outside  net.Listener // nil: none
 	terms    sync.WaitGroup
 	serving  sync.WaitGroup
 	stop     context.CancelFunc
@@ -79,8 +80,17 @@ func Start(ctx context.Context, c Config, d Deps) (*Node, error) {
 		}
 	}
 	n := &Node{log: d.Logger, listener: listener}
+	if c.Outside != "" {
+		var err error
+		if n.outside, err = net.Listen("tcp", c.Outside); err != nil {
+			return nil, errors.Join(fmt.Errorf("listen for agents of other machines on %s: %w", c.Outside, err), listener.Close())
+		}
+	}
 	if err := n.start(ctx, c, d); err != nil {
-		return nil, errors.Join(err, listener.Close())
+		for _, l := range n.listeners() {
+			err = errors.Join(err, l.Close())
+		}
+		return nil, err
 	}
 	return n, nil
 }
@@ -88,7 +98,7 @@ func Start(ctx context.Context, c Config, d Deps) (*Node, error) {
 func (n *Node) start(ctx context.Context, c Config, d Deps) (err error) {
 	s := &service{
 		config: c, log: d.Logger, leases: newLeases(c.Raft.Limits.Lease), awake: awake.Machine(), clock: d.Wall, born: time.Now(),
-		loopback: ownMachine(n.listener.Addr()),
+		local: ownMachine(n.listener.Addr()),
 	}
 	if s.clock == nil {
 		s.clock = time.Now
@@ -119,7 +129,7 @@ func (n *Node) start(ctx context.Context, c Config, d Deps) (err error) {
 		return fmt.Errorf("start control node: %w", err)
 	}
 	n.raft = s.node
-	certificate, err := s.openAuthority(n.listener.Addr(), d)
+	certificate, err := s.openAuthority(n.listeners(), d)
 	if err != nil {
 		return errors.Join(err, s.node.Close())
 	}
@@ -127,18 +137,20 @@ func (n *Node) start(ctx context.Context, c Config, d Deps) (err error) {
 	if err := registerGauges(d.Registerer, s.node.Peek); err != nil {
 		return errors.Join(fmt.Errorf("register metrics: %w", err), s.node.Close())
 	}
-	n.grpc = newGRPC(c, s, newTransport(certificate, s.loopback || c.Insecure))
-	n.serving.Go(func() {
-		if err := n.grpc.Serve(bound(n.listener, c.Connections)); err != nil {
-			n.raft.Fail(fmt.Errorf("serve agents on %s: %w", n.listener.Addr(), err))
-		}
-	})
+	n.grpc = newGRPC(c, s, newTransport(certificate, c.Insecure))
+	for _, l := range n.listeners() {
+		n.serving.Go(func() {
+			if err := n.grpc.Serve(bound(mark(l), c.Connections)); err != nil {
+				n.raft.Fail(fmt.Errorf("serve agents on %s: %w", l.Addr(), err))
+			}
+		})
+	}
 	n.log.Info("control node is up", "listen", n.listener.Addr().String(), "dir", c.Raft.Dir, "cluster", c.Cluster, "pin", s.authority.Pin())
 	return nil
 }
 
 // openAuthority takes the cluster's keys up, and says which certificate the listener shows.
-func (s *service) openAuthority(listens net.Addr, d Deps) (certificate func() (*tls.Certificate, error), err error) {
+func (s *service) openAuthority(listeners []net.Listener, d Deps) (certificate func() (*tls.Certificate, error), err error) {
 	id := s.node.Identity()
 	s.authority, err = authority.Open(authority.Options{Dir: AuthorityDir(s.config.Raft.Dir), Cluster: id.Cluster, ClusterID: id.ClusterID, Now: s.clock})
 	if err != nil {
@@ -154,6 +166,10 @@ func (s *service) openAuthority(listens net.Addr, d Deps) (certificate func() (*
 	}
 	domains[own] = s.authority.Roots()
 	s.authenticators = append(slices.Clone(d.Authenticators), identity.NewMTLS(domains, s.clock))
+	var listens []net.Addr
+	for _, l := range listeners {
+		listens = append(listens, l.Addr())
+	}
 	names, err := hosts(listens, s.config.Advertise)
 	if err != nil {
 		return nil, fmt.Errorf("list this machine's addresses for the certificate: %w", err)
@@ -187,6 +203,21 @@ func newGRPC(c Config, s *service, t credentials.TransportCredentials) *grpc.Ser
 	controlpb.RegisterStatusServiceServer(g, s)
 	controlpb.RegisterAuthServiceServer(g, s)
 	return g
+}
+
+func (n *Node) listeners() []net.Listener {
+	if n.outside == nil {
+		return []net.Listener{n.listener}
+	}
+	return []net.Listener{n.listener, n.outside}
+}
+
+// OutsideAddr is where callers from other machines come in; nil: only where the node listens for all.
+func (n *Node) OutsideAddr() net.Addr {
+	if n.outside == nil {
+		return nil
+	}
+	return n.outside.Addr()
 }
 
 // Pin is what clients know the cluster's own authority by.

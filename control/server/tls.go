@@ -20,23 +20,19 @@ const tlsRecord = 0x16
 // transport is how connections begin: with TLS, or in plain text where that is allowed. Which of the two it is
 // shows in a client's first byte.
 type transport struct {
-	credentials.TransportCredentials                                  // TLS
-	plain                            credentials.TransportCredentials // nil: TLS alone
+	credentials.TransportCredentials      // TLS
+	plain                            bool // plain text from other machines too
 }
 
 // newTransport takes any certificate that a client shows, once it has proven its key: whose it is, and who has signed
 // it, is asked by whoever lets in by it.
 func newTransport(certificate func() (*tls.Certificate, error), plain bool) credentials.TransportCredentials {
-	t := &transport{TransportCredentials: credentials.NewTLS(&tls.Config{
+	return &transport{plain: plain, TransportCredentials: credentials.NewTLS(&tls.Config{
 		MinVersion:             tls.VersionTLS13,
 		GetCertificate:         func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certificate() },
 		ClientAuth:             tls.RequestClientCert,
 		SessionTicketsDisabled: true, // who returns proves itself again
 	})}
-	if plain {
-		t.plain = insecure.NewCredentials()
-	}
-	return t
 }
 
 var errPlain = errors.New("a caller speaks plain text to a listener that is reached from beyond this machine: it needs TLS (--control-ca, --control-pin)")
@@ -47,12 +43,13 @@ func (t *transport) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthIn
 	if _, err := conn.Read(first[:]); err != nil {
 		return nil, nil, err
 	}
+	_, outside := conn.RemoteAddr().(outsider)
 	conn = &unread{Conn: conn, first: first[:]}
 	switch {
 	case first[0] == tlsRecord:
 		return t.TransportCredentials.ServerHandshake(conn)
-	case t.plain != nil:
-		return t.plain.ServerHandshake(conn)
+	case t.plain || !outside:
+		return insecure.NewCredentials().ServerHandshake(conn)
 	}
 	return nil, nil, errPlain
 }
@@ -90,25 +87,64 @@ func peerCertificates(ctx context.Context) []*x509.Certificate {
 	return info.State.PeerCertificates
 }
 
+// outside is a listener that other machines reach. Its connections say so, for as long as they live.
+type outside struct{ net.Listener }
+
+// mark makes a listener tell what comes from outside.
+func mark(l net.Listener) net.Listener {
+	if ownMachine(l.Addr()) {
+		return l
+	}
+	return outside{l}
+}
+
+func (o outside) Accept() (net.Conn, error) {
+	c, err := o.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return outsideConn{c}, nil
+}
+
+type outsideConn struct{ net.Conn }
+
+func (c outsideConn) RemoteAddr() net.Addr { return outsider{c.Conn.RemoteAddr()} }
+
+// outsider is the address of a caller that has come to a listener which other machines reach.
+type outsider struct{ net.Addr }
+
+// fromOutside says whether a caller may be on another machine. Whoever is not known is.
+func fromOutside(ctx context.Context) bool {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return true
+	}
+	_, outside := p.Addr.(outsider)
+	return outside
+}
+
 // ownMachine says whether only this machine reaches a listener.
 func ownMachine(a net.Addr) bool {
 	t, ok := a.(*net.TCPAddr)
 	return !ok || t.IP.IsLoopback() // what is no TCP lies within this process
 }
 
-// hosts are the names and addresses that a certificate for a listener holds: this machine's own, where it listens, and
+// hosts are the names and addresses that a certificate for listeners holds: this machine's own, where they listen, and
 // what it is known as elsewhere.
-func hosts(a net.Addr, advertised []string) ([]string, error) {
+func hosts(listens []net.Addr, advertised []string) ([]string, error) {
 	all := []string{"localhost", "127.0.0.1", "::1"}
 	add := func(host string) {
 		if host != "" && !slices.Contains(all, host) {
 			all = append(all, host)
 		}
 	}
-	if t, ok := a.(*net.TCPAddr); ok {
-		if !t.IP.IsUnspecified() {
+	for _, a := range listens {
+		t, ok := a.(*net.TCPAddr)
+		switch {
+		case !ok:
+		case !t.IP.IsUnspecified():
 			add(t.IP.String())
-		} else {
+		default:
 			own, err := net.InterfaceAddrs()
 			if err != nil {
 				return nil, err
