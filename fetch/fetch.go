@@ -30,7 +30,9 @@ type fetch struct {
 	needs       []*need
 	scratch     scratch
 
-	forget func() // gives the memory back that the request was charged for; nil: done
+	allowance func() int64 // bytes of records that the quota leaves
+	allowed   int64        // what it said when there was something to read; 0: nothing is read
+	forget    func()       // gives the memory back that the request was charged for; nil: done
 
 	// The handler's lock guards what follows.
 	place   *list.Element // among those that wait
@@ -63,6 +65,7 @@ func (f *fetch) serve(ctx context.Context) wire.Reply {
 	}
 	f.resolve(ctx)
 	f.look(ctx)
+	f.allowed = f.allowance()
 	f.read(ctx)
 	f.hold(ctx)
 	f.unpark()

@@ -148,7 +148,7 @@ func (h *Handler) Serve(ctx context.Context, r *wire.Request, reply func(wire.Re
 		reply(wire.Reply{Close: true})
 		return
 	}
-	f := &fetch{h: h, req: req, version: r.Version, start: h.now(), forget: r.Forget}
+	f := &fetch{h: h, req: req, version: r.Version, start: h.now(), forget: r.Forget, allowance: r.Allowance}
 	if r.Conn != nil {
 		f.draining = r.Conn.Draining()
 		lineOf(r.Conn).push(h.sched, f, func() {
@@ -191,7 +191,7 @@ func (f *fetch) begin(r *wire.Request, reply func(wire.Reply)) bool {
 	h.metrics.requests.Inc()
 	if code != 0 {
 		resp := response{version: r.Version, code: code}
-		reply(wire.Reply{Gathered: resp.encode()})
+		reply(wire.Reply{Gathered: resp.encode(), Throttle: true})
 		return false
 	}
 	return true

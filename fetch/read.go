@@ -14,9 +14,11 @@ import (
 func (f *fetch) read(ctx context.Context) {
 	ctx, cancel := f.h.sched.Timeout(ctx, f.h.cfg.ReadTimeout+f.h.cfg.PeerTimeout)
 	defer cancel()
-	f.want()
+	if f.allowed > 0 {
+		f.want()
+	}
 	f.h.reader.acquire(ctx, f.needs, true, true)
-	left := f.maxBytes()
+	left := min(f.maxBytes(), f.allowed)
 	some := false
 	for i := range f.parts {
 		p := &f.parts[i]
@@ -50,7 +52,7 @@ func (f *fetch) ahead() {
 
 // want chooses the locations to read, partition by partition, until max_bytes is reached.
 func (f *fetch) want() {
-	left := f.maxBytes()
+	left := min(f.maxBytes(), f.allowed)
 	some := false
 	for i := range f.parts {
 		p := &f.parts[i]
@@ -102,6 +104,9 @@ func (f *fetch) finish(ctx context.Context, p *part, left int64, due bool) {
 		case refused:
 			code = f.named(v.code)
 		case ready:
+			if f.allowed == 0 {
+				break // there are records, and the client is told to come again for them
+			}
 			err = f.cut(ctx, p, left, due)
 			if errors.Is(err, objstore.ErrNotFound) && !p.replanned {
 				err = f.replan(ctx, p, left, due)

@@ -32,7 +32,7 @@ func (f *fetch) reply() wire.Reply {
 		size += resp.parts[i].records.size
 	}
 	f.h.metrics.records.Add(float64(size))
-	return wire.Reply{Gathered: resp.encode(), Awaited: f.h.reader.awaited, Done: func() {
+	return wire.Reply{Gathered: resp.encode(), Throttle: true, Awaited: f.h.reader.awaited, Done: func() {
 		f.h.reader.release(f.needs...)
 		f.scratch.release()
 	}}

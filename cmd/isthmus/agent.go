@@ -25,6 +25,7 @@ import (
 	"github.com/isthmusdata/isthmus/internal/certs"
 	"github.com/isthmusdata/isthmus/internal/objstore"
 	"github.com/isthmusdata/isthmus/internal/obs"
+	"github.com/isthmusdata/isthmus/internal/quota"
 	"github.com/isthmusdata/isthmus/internal/wire"
 	"github.com/isthmusdata/isthmus/produce"
 )
@@ -258,6 +259,7 @@ func (a *agent) granted(life context.Context, g client.Grant) {
 		a.waitsFor("")
 		a.stores.learn(g.Shares)
 		a.rekey(life, g.Keys)
+		a.limit(g.Quota, g.Agents)
 		a.group.Reseed(g.Seeds)
 		if err := a.group.Update(a.member(g)); err != nil {
 			a.log.Error("cannot gossip the new session", "session", g.Session, "error", err)
@@ -269,6 +271,12 @@ func (a *agent) granted(life context.Context, g client.Grant) {
 func (a *agent) wallsChanged(b client.Beat) {
 	a.stores.learn(b.Shares)
 	a.topics.WallsChanged()
+	a.limit(b.Quota, b.Agents)
+}
+
+// limit holds clients to this agent's part of the group's quota.
+func (a *agent) limit(q client.Quota, agents int32) {
+	a.server.SetQuota(quota.Limits{BytesIn: q.BytesIn, BytesOut: q.BytesOut, Requests: q.Requests, Connections: q.Connections}.Share(int(agents)))
 }
 
 // denied is told that the control plane does not let the agent in any more. It stays, for the wall may be opened
@@ -344,6 +352,7 @@ func (a *agent) serve(_, life context.Context) (err error) {
 	if a.server, err = wire.NewServer(config, wire.Deps{Log: a.log, Registerer: a.deps.registry}, apis); err != nil {
 		return err
 	}
+	a.limit(a.grant.Quota, a.grant.Agents)
 	a.run(life, "keep the session", a.membership.Run)
 	if a.producer != nil {
 		a.run(life, "produce", a.producer.Run)

@@ -38,6 +38,7 @@ var counted = []string{
 	"sessions", "streams", "groups", "requests", "commands", // numbers of things
 	"leader", "frozen", // 0 or 1
 	"index", "health", // a place in the log; memberlist's score
+	"quota", // bytes or requests a second, or connections, as the label says
 }
 
 // TestEveryMetricIsDocumented holds the lists in the packages' docs and the metrics that a control

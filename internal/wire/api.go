@@ -103,6 +103,8 @@ type Reply struct {
 	// Gathered is used instead of Body: an answer already encoded, without its header, written
 	// without copying. It must not change until Done.
 	Gathered net.Buffers
+	// Throttle: Gathered begins with throttle_time_ms, in which the listener says how long to wait.
+	Throttle bool
 	// None: the protocol knows no answer to this request (acks=0).
 	None bool
 	// Close closes the connection after what is due has been written, this answer included.

@@ -19,6 +19,7 @@ import (
 
 const (
 	keyProduce     = int16(kmsg.Produce)
+	keyFetch       = int16(kmsg.Fetch)
 	keyApiVersions = int16(kmsg.ApiVersions)
 )
 

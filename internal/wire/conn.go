@@ -26,6 +26,7 @@ type Conn struct {
 	mu       sync.Mutex // guards what follows
 	software [2]string
 	values   map[any]any
+	muted    time.Time // until then nothing is read, for a quota is overdrawn
 	atEnd    []func()
 	over     bool // atEnd was called
 }

@@ -8,6 +8,8 @@
 //	bounded   no byte is allocated on a peer's word before it is charged to one budget shared by
 //	          all connections; past the budget, past MaxInFlight requests of a connection, or past
 //	          MaxConnections, sockets are not read and clients slow down
+//	fair      what its clients do together stays within the quota set; who overdraws is answered, told for
+//	          how long to wait, and not read meanwhile
 //	honest    what cannot be understood is logged by client and closed, never guessed at; an
 //	          unserved version of ApiVersions is answered in version 0 so that clients step down
 //	complete  a request that was handed over is answered, or its connection is closed; Reply.Done
@@ -24,6 +26,8 @@
 //	isthmus_wire_requests_total{api}                requests handed to handlers
 //	isthmus_wire_request_seconds{api}               from the frame read to the answer written
 //	isthmus_wire_refused_total{reason}              frames and requests that closed their connection
+//	isthmus_wire_quota{quota}                       bytes_in, bytes_out, requests a second, connections; 0: no bound
+//	isthmus_wire_throttled_seconds_total{quota}     for which connections were not read, by the quota overdrawn
 //	isthmus_wire_in_flight_bytes                    charged to the budget now
 //	isthmus_wire_read_bytes_total, isthmus_wire_written_bytes_total
 package wire

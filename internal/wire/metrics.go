@@ -13,6 +13,8 @@ type metrics struct {
 	refused     *prometheus.CounterVec
 	read        prometheus.Counter
 	written     prometheus.Counter
+	quota       *prometheus.GaugeVec
+	throttled   *prometheus.CounterVec
 	requests    map[int16]prometheus.Counter
 	seconds     map[int16]prometheus.Observer
 }
@@ -24,8 +26,12 @@ func newMetrics(reg prometheus.Registerer, b *budget, apis []API) (*metrics, err
 			Help: "Connections by what became of them: accepted, refused, handshake."}, []string{"result"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_wire_refused_total",
 			Help: "Frames and requests that closed their connection, by reason."}, []string{"reason"}),
-		read:     prometheus.NewCounter(prometheus.CounterOpts{Name: "isthmus_wire_read_bytes_total", Help: "Bytes of request frames read."}),
-		written:  prometheus.NewCounter(prometheus.CounterOpts{Name: "isthmus_wire_written_bytes_total", Help: "Bytes of answers written."}),
+		read:    prometheus.NewCounter(prometheus.CounterOpts{Name: "isthmus_wire_read_bytes_total", Help: "Bytes of request frames read."}),
+		written: prometheus.NewCounter(prometheus.CounterOpts{Name: "isthmus_wire_written_bytes_total", Help: "Bytes of answers written."}),
+		quota: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "isthmus_wire_quota",
+			Help: "What clients of this agent may do together, a second or at a time, by kind of quota; 0 is no bound."}, []string{"quota"}),
+		throttled: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "isthmus_wire_throttled_seconds_total",
+			Help: "Time for which connections were not read because a quota was overdrawn, by kind of quota."}, []string{"quota"}),
 		requests: make(map[int16]prometheus.Counter),
 		seconds:  make(map[int16]prometheus.Observer),
 	}
@@ -41,7 +47,7 @@ func newMetrics(reg prometheus.Registerer, b *budget, apis []API) (*metrics, err
 		m.requests[a.Key] = requests.WithLabelValues(name)
 		m.seconds[a.Key] = seconds.WithLabelValues(name)
 	}
-	for _, c := range []prometheus.Collector{m.connections, m.accepted, m.refused, m.read, m.written, requests, seconds, inFlight} {
+	for _, c := range []prometheus.Collector{m.connections, m.accepted, m.refused, m.read, m.written, m.quota, m.throttled, requests, seconds, inFlight} {
 		if reg == nil {
 			break
 		}

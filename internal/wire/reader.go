@@ -87,6 +87,7 @@ func (c *Conn) readOne(in *bufio.Reader) error {
 	}
 	charged.shrink(footprint(r) * int64(max(api.Weight, 1)))
 	r.Conn, r.Read, r.charge = c, time.Now(), charged
+	c.took(r.Read, r.Key, 4+size)
 	s := &slot{conn: c, req: r}
 	c.queue.push(s)
 	c.server.metrics.requests[r.Key].Inc()
@@ -143,6 +144,10 @@ func (c *Conn) awaitFrame(in *bufio.Reader) (size int, err error) {
 		if c.queue.empty() {
 			return 0, errIdle
 		}
+	}
+	// What has come waits in the socket, and the client with it.
+	if err := c.awaitQuota(); err != nil {
+		return 0, err
 	}
 	if err := c.readDeadline(c.server.cfg.FrameTimeout); err != nil {
 		return 0, err

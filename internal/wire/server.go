@@ -30,6 +30,7 @@ type Server struct {
 	budget   *budget
 	debts    debts
 	metrics  *metrics
+	quotas   quotas
 	draining chan struct{}
 
 	mu        sync.Mutex
@@ -127,11 +128,16 @@ func (s *Server) Serve(ln net.Listener) error {
 
 func (s *Server) accept(raw net.Conn) {
 	s.mu.Lock()
-	refuse, full := s.stopping, len(s.conns) >= s.cfg.MaxConnections
-	if refuse || full {
+	refuse, full, crowded := s.stopping, len(s.conns) >= s.cfg.MaxConnections, s.quotas.crowded(len(s.conns))
+	if refuse || full || crowded {
 		s.mu.Unlock()
 		s.metrics.accepted.WithLabelValues("refused").Inc()
-		if full {
+		switch {
+		case refuse:
+		case crowded:
+			s.rate.Warn("crowded", "connection refused: the group's quota allows no more at this agent", "remote", raw.RemoteAddr().String(),
+				"quota", s.quotas.connections.Load())
+		default:
 			s.rate.Warn("full", "connection refused: too many are open", "remote", raw.RemoteAddr().String(), "limit", s.cfg.MaxConnections)
 		}
 		_ = raw.Close() // nothing was said yet

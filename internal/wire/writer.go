@@ -117,6 +117,9 @@ func (w *writer) add(s *slot) error {
 		w.scratch = reply.Body.AppendTo(w.scratch)
 	}
 	length := len(w.scratch) - start - 4 + foreign
+	if d := w.conn.gives(time.Now(), r.Key, 4+length); d > 0 {
+		reply.Gathered = w.throttle(start, s, d)
+	}
 	if int64(length) > 1<<31-1 {
 		w.scratch = w.scratch[:start]
 		return fmt.Errorf("encode answer to %s: %d bytes do not fit a frame", r.name(), length)
@@ -130,6 +133,23 @@ func (w *writer) add(s *slot) error {
 	}
 	w.size += 4 + length
 	return nil
+}
+
+// throttle writes into the answer that begins at start how long its client is to wait; its length stays. What is gathered
+// is the handler's and not changed: its first four bytes are written anew, and the rest of it returned.
+func (w *writer) throttle(start int, s *slot, d time.Duration) net.Buffers {
+	rest := s.reply.Gathered
+	switch {
+	case rest == nil:
+		if setThrottle(s.reply.Body, d) {
+			body := len(w.scratch) - len(s.reply.Body.AppendTo(nil))
+			w.scratch = s.reply.Body.AppendTo(w.scratch[:body])
+		}
+	case s.reply.Throttle && len(rest) > 0 && len(rest[0]) >= 4:
+		w.scratch = binary.BigEndian.AppendUint32(w.scratch, uint32(millis(d)))
+		rest = append(net.Buffers{rest[0][4:]}, rest[1:]...)
+	}
+	return rest
 }
 
 // addScratch makes a piece of the scratch buffer's end, or lengthens the last one.
