@@ -91,10 +91,10 @@ func refusal(code int16) verdict { return verdict{segment.Refused, code, -1} }
 // of an id of another group of agents, which is 31: nobody can go on, or stand in the way, in its name.
 func (s *State) sequence(partition uint64, group uint16, b segment.Producer, end int64) verdict {
 	switch {
-	case foreign(b.ID, group):
-		return refusal(codeClusterDenied)
 	case !s.given(b.ID):
 		return refusal(codeUnknownProducer)
+	case foreign(b.ID, group):
+		return refusal(codeClusterDenied)
 	}
 	key := producerKey{id: b.ID, partition: partition}
 	place, ok := s.producerAt[key]
