@@ -54,6 +54,10 @@ type login struct {
 	auth Auth
 	one  sync.Mutex // held while logging in
 
+	// Of one: whoever was not let in a moment ago is not let in now, and does not ask for every call that it wants to make.
+	denied      error
+	deniedUntil time.Time
+
 	token    atomic.Pointer[token]
 	renewing atomic.Bool
 	skewed   atomic.Bool // the clock was complained of
@@ -147,13 +151,21 @@ func (c *Client) logIn(ctx context.Context, old *token) error {
 	if l.token.Load() != old {
 		return nil
 	}
+	if old == nil && l.denied != nil && time.Now().Before(l.deniedUntil) {
+		return l.denied
+	}
 	var got *token
 	err := c.try(ctx, "Authenticate", always, func(ctx context.Context, n node, trailer *metadata.MD) (err error) {
 		got, err = c.prove(ctx, n, trailer)
 		return err
 	})
+	l.denied = nil
 	if err != nil {
-		return fmt.Errorf("prove who this is: %w", err)
+		err = fmt.Errorf("prove who this is: %w", err)
+		if errors.Is(err, ErrDenied) {
+			l.denied, l.deniedUntil = err, time.Now().Add(c.config.DeniedPause/2)
+		}
+		return err
 	}
 	l.token.Store(got)
 	return nil

@@ -115,6 +115,9 @@ func (c *Client) Close() error {
 // Session is the session that calls name: that of the last login, or 0.
 func (c *Client) Session() uint64 { return c.session.Load() }
 
+// UseSession has calls name a session that another client was given.
+func (c *Client) UseSession(session uint64) { c.session.Store(session) }
+
 // repeat says when a call may be tried again.
 type repeat int
 

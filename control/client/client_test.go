@@ -131,6 +131,12 @@ func (s *script) Commit(stream grpc.BidiStreamingServer[controlpb.CommitRequest,
 // serve starts the script at addresses; a nil one is an address where nobody listens.
 func serve(t *testing.T, scripts ...*script) *Client {
 	t.Helper()
+	return serveWith(t, func(*Config) {}, nil, scripts...)
+}
+
+// serveWith does so for a client with other settings, and with somebody who lets it in.
+func serveWith(t *testing.T, change func(*Config), auth controlpb.AuthServiceServer, scripts ...*script) *Client {
+	t.Helper()
 	listeners := map[string]*bufconn.Listener{}
 	c := Default()
 	c.BackoffMin, c.BackoffMax, c.Patience, c.DeniedPause = time.Millisecond, 2*time.Millisecond, 10*time.Second, time.Millisecond
@@ -146,6 +152,9 @@ func serve(t *testing.T, scripts ...*script) *Client {
 		controlpb.RegisterIndexServiceServer(g, s)
 		controlpb.RegisterMembershipServiceServer(g, s)
 		controlpb.RegisterSequencerServiceServer(g, s)
+		if auth != nil {
+			controlpb.RegisterAuthServiceServer(g, auth)
+		}
 		served := make(chan error, 1)
 		go func() { served <- g.Serve(l) }()
 		t.Cleanup(func() {
@@ -156,6 +165,7 @@ func serve(t *testing.T, scripts ...*script) *Client {
 		})
 		listeners[addr] = l
 	}
+	change(&c)
 	cl, err := Dial(c, slog.New(slog.NewTextHandler(io.Discard, nil)), prometheus.NewRegistry(),
 		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
 			if l := listeners[addr]; l != nil {

@@ -18,7 +18,8 @@ type Config struct {
 	ConnectTimeout time.Duration
 	// BackoffMin and BackoffMax bound the pause between attempts, which doubles and is jittered.
 	BackoffMin, BackoffMax time.Duration
-	// DeniedPause is how long an agent that is not let in waits before it asks again.
+	// DeniedPause is how long an agent that is not let in waits before it asks again; for half as long every other call
+	// of a client that was not let in is answered as the last login was.
 	DeniedPause time.Duration
 	// KeepaliveTime is how long a silent connection is believed; KeepaliveTimeout how long it may take to answer.
 	KeepaliveTime, KeepaliveTimeout time.Duration
