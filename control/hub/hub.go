@@ -97,6 +97,24 @@ func ends(st *control.State, who control.Caller, p topic.Partition) segment.Even
 	return segment.Event{Partition: p, LogStart: start, HighWatermark: end}
 }
 
+// Review ends the news of partitions that who may not read any more: they are told of as removed, and what was queued of them
+// is not told. The state is locked for reading.
+func (w *Watch) Review(st *control.State, who control.Caller) {
+	w.hub.mu.Lock()
+	var gone []topic.Partition
+	for p := range w.partitions {
+		if !st.AllowPartition(who, control.CallWatch, p).Allowed {
+			gone = append(gone, p)
+		}
+	}
+	w.hub.mu.Unlock()
+	slices.SortFunc(gone, topic.Partition.Compare)
+	for _, p := range gone {
+		w.Remove(p)
+		w.add(segment.Event{Partition: p, Removed: true})
+	}
+}
+
 // Wake holds a token when there is something to take.
 func (w *Watch) Wake() <-chan struct{} { return w.wake }
 

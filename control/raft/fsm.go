@@ -20,8 +20,8 @@ import (
 // events at the same point: a watch registers and reads its ends in one step.
 type machine struct {
 	limits  control.Limits
-	applied func(control.Result) // called under the lock, in order
-	restore func()               // called under the lock, when the state was replaced
+	applied func(*control.State, control.Result) // called under the lock, in order
+	restore func()                               // called under the lock, when the state was replaced
 	fail    func(error)
 	m       *metrics
 	mono    func() time.Duration // the wall clock may jump while an entry waits for its snapshot
@@ -81,7 +81,7 @@ func (f *machine) entry(l *hraft.Log) any {
 	results := make([]control.Result, len(entry.GetCommands()))
 	for i, c := range entry.GetCommands() {
 		results[i] = f.state.Apply(c)
-		f.applied(results[i])
+		f.applied(f.state, results[i])
 	}
 	f.index.Store(l.Index)
 	f.bytes.Add(int64(len(l.Data)))

@@ -24,8 +24,8 @@ type Deps struct {
 	Cluster string
 	// Store is the bucket; the node reads and writes below <cluster>/meta/ alone.
 	Store Claims
-	// Applied is called with the result of every command, in order, while the state is locked.
-	Applied func(control.Result)
+	// Applied is called with the result of every command, in order, and the state that it has left, which is locked.
+	Applied func(*control.State, control.Result)
 	// Restored is called when the state was replaced as a whole, while it is locked.
 	Restored func()
 	// Elected is called when the node leads and its term barrier is applied. It returns soon; ctx ends

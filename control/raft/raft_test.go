@@ -34,7 +34,7 @@ func newBed(t *testing.T) *bed {
 	b.config.ElectionTimeout = 10 * time.Millisecond
 	b.deps = Deps{
 		Cluster: "main", Store: store, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Applied: func(control.Result) {}, Restored: func() {}, Elected: func(context.Context) {},
+		Applied: func(*control.State, control.Result) {}, Restored: func() {}, Elected: func(context.Context) {},
 	}
 	return b
 }

@@ -291,7 +291,10 @@ func (s *service) holder(ctx context.Context, c authority.Claims) (control.Calle
 	switch {
 	case c.Open && !s.isOpen(ctx):
 		return control.Caller{}, fmt.Errorf("%w: %s", errUnproven, s.whyNotOpen())
-	case c.Open, c.Binding == "": // an operator by certificate
+	case c.Open:
+		who.Admin = true // of the share default, as whoever else is admitted openly
+		return who, nil
+	case c.Binding == "": // an operator by certificate
 		return who, nil
 	}
 	var b *controlpb.Binding

@@ -5,7 +5,8 @@
 //
 //   - Nothing is answered that the log does not hold (I3), and nothing is said not to be there
 //     without a leadership check made after the question came (I9).
-//   - Every call is asked of control.Allow before anything else is done (I6).
+//   - Who calls is known for every call, and what it may do is asked of State.Allow, for each part of it and each message of
+//     a stream, and again whenever the walls change (I6). A session is its agent's alone.
 //   - A watch loses no placement: a stream that cannot keep up is told so, with the ends as they are.
 //   - Sessions live on the leader's monotonic clock, less the time in which it did not run, and get a
 //     fresh lease after every election; only a command ends one.

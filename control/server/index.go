@@ -16,7 +16,7 @@ const readPart = 64
 
 // Plan says where records lie. One leadership check covers all partitions.
 func (s *service) Plan(ctx context.Context, r *controlpb.PlanRequest) (*controlpb.PlanResponse, error) {
-	who, err := s.ask(ctx, r.GetSession(), len(r.GetPartitions()), s.config.PlanPartitions)
+	who, err := s.ask(ctx, control.CallPlan, r.GetSession(), len(r.GetPartitions()), s.config.PlanPartitions)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func encodePlan(o *objects, p segment.PartitionPlan) *controlpb.PartitionPlan {
 
 // ListOffsets finds offsets by time or special timestamp.
 func (s *service) ListOffsets(ctx context.Context, r *controlpb.ListOffsetsRequest) (*controlpb.ListOffsetsResponse, error) {
-	who, err := s.ask(ctx, r.GetSession(), len(r.GetPartitions()), s.config.PlanPartitions)
+	who, err := s.ask(ctx, control.CallListOffsets, r.GetSession(), len(r.GetPartitions()), s.config.PlanPartitions)
 	if err != nil {
 		return nil, err
 	}
@@ -103,17 +103,24 @@ func encodeFound(o *objects, f segment.OffsetFound) *controlpb.OffsetFound {
 	return m
 }
 
-// ask begins a read: it bounds it, makes sure that this node leads, and says who asks.
-func (s *service) ask(ctx context.Context, session uint64, n, most int) (who control.Caller, err error) {
+// ask begins a read: it bounds it, makes sure that this node leads, and says who asks, if who may ask such things at all.
+func (s *service) ask(ctx context.Context, kind control.CallKind, session uint64, n, most int) (who control.Caller, err error) {
 	if n > most {
 		return who, fmt.Errorf("%w: %d partitions are asked for at once, at most %d are answered", errInvalid, n, most)
 	}
 	if _, err := s.leading(); err != nil {
 		return who, err
 	}
+	if who, err = s.callerOf(ctx); err != nil {
+		return who, err
+	}
 	if err := s.node.Confirm(ctx); err != nil {
 		return who, err
 	}
-	s.node.Peek(func(st *control.State) { who, err = s.caller(st, session) })
+	s.node.Peek(func(st *control.State) {
+		if who, err = inSession(st, who, session); err == nil {
+			err = permit(st, who, control.Call{Kind: kind})
+		}
+	})
 	return who, err
 }

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/isthmusdata/isthmus/control"
 	"github.com/isthmusdata/isthmus/control/controlpb"
 	"github.com/isthmusdata/isthmus/control/raft"
 	"github.com/isthmusdata/isthmus/internal/segment"
@@ -17,10 +18,25 @@ import (
 // Commit proposes the commits of one session as they come and answers them in order. Up to
 // CommitWindow of them wait for the log; then the stream is not read, and the agent slows down.
 //
-// Who may commit is decided where the commit is applied, by Allow: a repeated commit is answered as it
-// was before that is asked, or what was placed could be answered with a refusal.
+// Whether the caller may commit at all is asked here, when the stream opens and whenever the walls change; what it may commit
+// is decided where the commit is applied, by the same function: a repeated commit is answered as it was before that
+// is asked, or what was placed could be answered with a refusal.
 func (s *service) Commit(stream grpc.BidiStreamingServer[controlpb.CommitRequest, controlpb.CommitResponse]) error {
 	t, err := s.leading()
+	if err != nil {
+		return err
+	}
+	who, err := s.callerOf(stream.Context())
+	if err != nil {
+		return err
+	}
+	mayCommit := func(st *control.State) error {
+		if who.Open && who.Agent == "" {
+			return nil // its roles are those of the session that it will name
+		}
+		return permit(st, who, control.Call{Kind: control.CallCommit})
+	}
+	s.node.Peek(func(st *control.State) { err = mayCommit(st) })
 	if err != nil {
 		return err
 	}
@@ -28,20 +44,22 @@ func (s *service) Commit(stream grpc.BidiStreamingServer[controlpb.CommitRequest
 		return err
 	}
 	waiting := make(chan *raft.Pending, s.config.CommitWindow)
-	return s.untilOver(stream.Context(), t,
+	return s.untilOver(stream.Context(), t, mayCommit,
 		func(ctx context.Context) error {
 			defer close(waiting)
-			return s.receiveCommits(ctx, stream, waiting)
+			return s.receiveCommits(ctx, stream, who, waiting)
 		},
 		func(ctx context.Context) error { return s.answerCommits(ctx, stream, waiting) })
 }
 
 // untilOver runs the two sides of a stream. It returns when both have ended, or sooner: when one has
-// failed, or the term or the node ends. It does not wait for the other side, which may sit in Recv for as
+// failed, review says why the stream may not go on, or the term or the node ends. It does not wait for the other side, which may sit in Recv for as
 // long as the agent has nothing to say: the handler's return is what ends the stream, and with it that side.
-func (s *service) untilOver(stream context.Context, t *term, sides ...func(context.Context) error) error {
+func (s *service) untilOver(stream context.Context, t *term, review func(*control.State) error, sides ...func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(stream)
 	defer cancel(nil)
+	over := make(chan error, 1)
+	go func() { over <- s.guard(ctx, review) }()
 	done := make(chan error, len(sides))
 	for _, side := range sides {
 		go func() { done <- side(ctx) }()
@@ -53,6 +71,9 @@ func (s *service) untilOver(stream context.Context, t *term, sides ...func(conte
 				cancel(err)
 				return err
 			}
+		case err := <-over:
+			cancel(err)
+			return err
 		case <-t.ctx.Done():
 			return raft.ErrNotLeader
 		case <-s.stopping.Done():
@@ -62,7 +83,7 @@ func (s *service) untilOver(stream context.Context, t *term, sides ...func(conte
 	return nil
 }
 
-func (s *service) receiveCommits(ctx context.Context, stream grpc.BidiStreamingServer[controlpb.CommitRequest, controlpb.CommitResponse], waiting chan<- *raft.Pending) error {
+func (s *service) receiveCommits(ctx context.Context, stream grpc.BidiStreamingServer[controlpb.CommitRequest, controlpb.CommitResponse], who control.Caller, waiting chan<- *raft.Pending) error {
 	session := uint64(0)
 	for {
 		r, err := stream.Recv()
@@ -74,6 +95,9 @@ func (s *service) receiveCommits(ctx context.Context, stream grpc.BidiStreamingS
 		}
 		if session == 0 {
 			session = r.GetSession()
+			if err := s.owned(who, session); err != nil {
+				return err
+			}
 		}
 		if r.GetSession() != session || session == 0 {
 			return fmt.Errorf("%w: commit of session %d on a stream of session %d", errInvalid, r.GetSession(), session)
@@ -88,6 +112,16 @@ func (s *service) receiveCommits(ctx context.Context, stream grpc.BidiStreamingS
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// owned refuses a session that is another's. One that has ended is its agent's still, who asks what became of its commits.
+func (s *service) owned(who control.Caller, session uint64) (err error) {
+	s.node.Peek(func(st *control.State) {
+		if _, err = inSession(st, who, session); errors.Is(err, errEnded) {
+			err = nil
+		}
+	})
+	return err
 }
 
 // answerCommits sends an answer once the log holds its commit (I3).

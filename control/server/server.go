@@ -25,6 +25,7 @@ type service struct {
 	controlpb.UnimplementedIndexServiceServer
 	controlpb.UnimplementedMembershipServiceServer
 	controlpb.UnimplementedTunnelServiceServer
+	controlpb.UnimplementedWallsServiceServer
 	controlpb.UnimplementedStatusServiceServer
 	controlpb.UnimplementedAuthServiceServer
 
@@ -34,6 +35,8 @@ type service struct {
 	node   *raft.Node
 	tunnel *tunnel.Tunnel
 	hub    *hub.Hub
+	walls  news   // told whenever the walls have changed
+	raised uint64 // the walls as they were last told of; of applied alone
 	leases *leases
 	awake  *awake.Clock     // of the leases; ticks look at it
 	clock  func() time.Time // the wall clock
@@ -68,11 +71,15 @@ func (s *service) leading() (*term, error) {
 }
 
 // applied hears of every command, under the state's lock.
-func (s *service) applied(r control.Result) {
+func (s *service) applied(st *control.State, r control.Result) {
 	if s.term.Load() != nil { // not while the log is replayed
 		s.m.placed(r.Events)
 	}
 	s.hub.Publish(r.Events)
+	if now := st.Walls(); now != s.raised {
+		s.raised = now
+		s.walls.tell()
+	}
 }
 
 // lead serves one term until ctx ends. It is called once the term's barrier is applied.
@@ -150,15 +157,3 @@ func (s *service) ensureShare(ctx context.Context) error {
 
 // now is the clock of leases. An agent whose heartbeats this process could not hear has not been silent.
 func (s *service) now() time.Duration { return s.awake.Now() }
-
-// caller says who a session is. Session 0 is an operator's tool.
-func (s *service) caller(st *control.State, session uint64) (control.Caller, error) {
-	if session == 0 {
-		return control.Caller{Admin: true, Open: true}, nil
-	}
-	x, ok := st.Session(session)
-	if !ok || x.Ended {
-		return control.Caller{}, fmt.Errorf("session %d: %w", session, errEnded)
-	}
-	return x.Caller(), nil
-}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -313,8 +314,7 @@ func TestRolesAreHeld(t *testing.T) {
 	if r := send(t, f.commits(t), f.commit(1, part, 1)); r.Outcome != segment.Unauthorized {
 		t.Errorf("a fetch agent commits: %+v", r)
 	}
-	plans, err := p.Plan(t.Context(), []segment.PlanQuery{{Partition: part}})
-	if err != nil || plans[0].Code != 29 {
+	if plans, err := p.Plan(t.Context(), []segment.PlanQuery{{Partition: part}}); !errors.Is(err, client.ErrDenied) {
 		t.Errorf("a produce agent plans: %+v %v", plans, err)
 	}
 }

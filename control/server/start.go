@@ -202,6 +202,7 @@ func newGRPC(c Config, s *service, t credentials.TransportCredentials) *grpc.Ser
 	controlpb.RegisterTunnelServiceServer(g, s)
 	controlpb.RegisterStatusServiceServer(g, s)
 	controlpb.RegisterAuthServiceServer(g, s)
+	controlpb.RegisterWallsServiceServer(g, s)
 	return g
 }
 

@@ -8,10 +8,15 @@ import (
 	"github.com/isthmusdata/isthmus/control/controlpb"
 )
 
-// Status describes this node; it answers whether or not the node leads, from the state as it has it.
-func (s *service) Status(context.Context, *controlpb.StatusRequest) (*controlpb.StatusResponse, error) {
-	if d := control.Allow(control.Caller{}, control.Call{Kind: control.CallStatus}); !d.Allowed {
-		return nil, refuse(control.Caller{}, d)
+// Status describes this node; it answers whether or not the node leads, from the state as it has it. Who is no operator
+// is told of the agents of its own group alone, and of nothing that is counted.
+func (s *service) Status(ctx context.Context, _ *controlpb.StatusRequest) (*controlpb.StatusResponse, error) {
+	who, err := s.callerOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.permitted(who, control.Call{Kind: control.CallStatus}); err != nil {
+		return nil, err
 	}
 	id := s.node.Identity()
 	answer := &controlpb.StatusResponse{
@@ -22,12 +27,14 @@ func (s *service) Status(context.Context, *controlpb.StatusRequest) (*controlpb.
 		answer.Leader = id.Node
 	}
 	s.node.Peek(func(st *control.State) {
-		n := st.Stats()
-		answer.Topics, answer.Partitions, answer.IndexEntries = int64(n.Topics), int64(n.Partitions), n.IndexEntries
-		answer.Segments, answer.Producers, answer.LiveBytes = int64(n.Segments), int64(n.Producers), n.LiveBytes
 		answer.ClockFrozen = st.Frozen()
+		if who.Admin || who.Open {
+			n := st.Stats()
+			answer.Topics, answer.Partitions, answer.IndexEntries = int64(n.Topics), int64(n.Partitions), n.IndexEntries
+			answer.Segments, answer.Producers, answer.LiveBytes = int64(n.Segments), int64(n.Producers), n.LiveBytes
+		}
 		st.EachSession(func(x control.Session) bool {
-			if x.Ended {
+			if x.Ended || !who.Admin && !who.Open && x.Group != who.Group {
 				return true
 			}
 			answer.Agents = append(answer.Agents, &controlpb.AgentStatus{
@@ -40,14 +47,11 @@ func (s *service) Status(context.Context, *controlpb.StatusRequest) (*controlpb.
 	return answer, nil
 }
 
-// ConfirmClock ends a freeze: state time follows the leader's wall clock, which a person has checked.
+// ConfirmClock ends a freeze: state time follows the leader's wall clock, which a person has checked. What runs out, grants
+// included, depends on it: it is an operator's.
 func (s *service) ConfirmClock(ctx context.Context, r *controlpb.ConfirmClockRequest) (*controlpb.ConfirmClockResponse, error) {
-	who, err := s.ask(ctx, r.GetSession(), 0, 0)
-	if err != nil {
+	if _, err := s.ask(ctx, control.CallConfirmClock, r.GetSession(), 0, 0); err != nil {
 		return nil, err
-	}
-	if d := control.Allow(who, control.Call{Kind: control.CallStatus}); !d.Allowed {
-		return nil, refuse(who, d)
 	}
 	confirm := &controlpb.Command{Op: &controlpb.Command_ConfirmClock{ConfirmClock: &controlpb.ConfirmClockCommand{}}}
 	if _, err := s.node.Propose(ctx, confirm); err != nil {

@@ -15,7 +15,7 @@ import (
 // Topics describes topics, names before ids, or all by name. Missing names are created if asked and
 // allowed; of two that ask at once, one creates and both are answered with what is there.
 func (s *service) Topics(ctx context.Context, r *controlpb.TopicsRequest) (*controlpb.TopicsResponse, error) {
-	who, err := s.ask(ctx, r.GetSession(), len(r.GetNames())+len(r.GetIds()), s.config.TopicNames)
+	who, err := s.ask(ctx, control.CallTopics, r.GetSession(), len(r.GetNames())+len(r.GetIds()), s.config.TopicNames)
 	if err != nil {
 		return nil, err
 	}
@@ -26,7 +26,7 @@ func (s *service) Topics(ctx context.Context, r *controlpb.TopicsRequest) (*cont
 	}
 	found, missing := s.describe(who, r)
 	if r.GetCreate() && s.config.AutoCreate && len(missing) > 0 {
-		codes, err := s.create(ctx, missing)
+		codes, err := s.create(ctx, who, missing)
 		if err != nil {
 			return nil, err
 		}
@@ -49,7 +49,7 @@ func (s *service) describe(who control.Caller, r *controlpb.TopicsRequest) (foun
 	s.node.Peek(func(st *control.State) {
 		if r.GetAll() {
 			st.EachTopic(func(t topic.Topic) bool {
-				if f := shown(who, t); f.Code == 0 {
+				if f := shown(st, who, t, codeUnknownTopic); f.Code == 0 {
 					found = append(found, f)
 				}
 				return true
@@ -63,7 +63,7 @@ func (s *service) describe(who control.Caller, r *controlpb.TopicsRequest) (foun
 				missing = append(missing, name)
 				continue
 			}
-			found = append(found, shown(who, t))
+			found = append(found, shown(st, who, t, codeUnknownTopic))
 		}
 		for _, raw := range r.GetIds() {
 			id := topic.ID(raw)
@@ -72,24 +72,28 @@ func (s *service) describe(who control.Caller, r *controlpb.TopicsRequest) (foun
 				found = append(found, topic.Found{Topic: topic.Topic{ID: id}, Code: codeUnknownTopicID})
 				continue
 			}
-			found = append(found, shown(who, t))
+			found = append(found, shown(st, who, t, codeTopicDenied))
 		}
 	})
 	return found, missing
 }
 
-// shown is a topic as the caller may see it.
-func shown(who control.Caller, t topic.Topic) topic.Found {
-	d := control.Allow(who, control.Call{Kind: control.CallTopics, Topic: t.Name, Share: t.Share})
-	if !d.Allowed {
-		return topic.Found{Topic: topic.Topic{Name: t.Name, ID: t.ID}, Code: d.Code}
+// shown is a topic as the caller may see it. One that no grant of its group covers does not exist for it: hidden is what it
+// is told. Asked for by its id, which only those know who were shown it, it is denied, and they learn why it is gone.
+func shown(st *control.State, who control.Caller, t topic.Topic, hidden int16) topic.Found {
+	if st.Allow(who, control.Call{Kind: control.CallTopics, Topic: t.Name, Share: t.Share}).Allowed {
+		return topic.Found{Topic: t}
 	}
-	return topic.Found{Topic: t}
+	if hidden == codeUnknownTopic {
+		return topic.Found{Topic: topic.Topic{Name: t.Name}, Code: hidden}
+	}
+	return topic.Found{Topic: topic.Topic{ID: t.ID}, Code: hidden}
 }
 
 // create proposes topics with the cluster's defaults, all that fit into one entry at a time, and returns
-// the codes of those that are refused. A topic that somebody else has created meanwhile is not.
-func (s *service) create(ctx context.Context, names []string) (map[string]int16, error) {
+// the codes of those that are refused. A topic that somebody else has created meanwhile is not. Names that no grant lets the
+// caller create are not proposed: they stay unknown.
+func (s *service) create(ctx context.Context, who control.Caller, names []string) (map[string]int16, error) {
 	codes := map[string]int16{}
 	pending := make([]*raft.Pending, 0, len(names))
 	asked := make([]string, 0, len(names))
@@ -99,7 +103,11 @@ func (s *service) create(ctx context.Context, names []string) (map[string]int16,
 			continue
 		}
 		seen[name] = true
-		c, err := s.createTopic(name)
+		share, allowed := s.shareFor(who, name)
+		if !allowed {
+			continue
+		}
+		c, err := s.createTopic(name, share, who.Group)
 		if err != nil {
 			return nil, err
 		}
@@ -129,12 +137,22 @@ func (s *service) create(ctx context.Context, names []string) (map[string]int16,
 	return codes, nil
 }
 
-func (s *service) createTopic(name string) (*controlpb.Command, error) {
+// shareFor is the share that a topic belongs to which the caller has created by asking for it, if it may.
+func (s *service) shareFor(who control.Caller, name string) (share string, allowed bool) {
+	s.node.Peek(func(st *control.State) {
+		var d control.Decision
+		share, d = st.ShareFor(who, name)
+		allowed = d.Allowed
+	})
+	return share, allowed
+}
+
+func (s *service) createTopic(name, share, group string) (*controlpb.Command, error) {
 	id := make([]byte, len(topic.ID{}))
 	if _, err := rand.Read(id); err != nil {
 		return nil, fmt.Errorf("draw id of topic %q: %w", name, err)
 	}
 	return &controlpb.Command{Op: &controlpb.Command_CreateTopic{CreateTopic: &controlpb.CreateTopicCommand{
-		Name: name, Id: id, Partitions: s.config.DefaultPartitions, Share: topic.DefaultShare,
+		Name: name, Id: id, Partitions: s.config.DefaultPartitions, Share: share, Group: group,
 	}}}, nil
 }

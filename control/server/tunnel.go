@@ -22,10 +22,17 @@ func (b backend) View(ctx context.Context, read func(*control.State)) error {
 	return b.s.node.View(ctx, read)
 }
 
-// Call hands one of Kafka's requests to the tunnel, which asks Allow itself: only it can read whom and
-// what the request is about.
+// Peek implements tunnel.Backend.
+func (b backend) Peek(read func(*control.State)) { b.s.node.Peek(read) }
+
+// Call hands one of Kafka's requests to the tunnel, which asks the walls itself: only it can read what the request is
+// about.
 func (s *service) Call(ctx context.Context, r *controlpb.CallRequest) (*controlpb.CallResponse, error) {
 	t, err := s.leading()
+	if err != nil {
+		return nil, err
+	}
+	who, err := s.caller(ctx, r.GetSession())
 	if err != nil {
 		return nil, err
 	}
@@ -34,7 +41,7 @@ func (s *service) Call(ctx context.Context, r *controlpb.CallRequest) (*controlp
 	defer cancel()
 	defer context.AfterFunc(t.ctx, cancel)()
 	defer context.AfterFunc(s.stopping, cancel)()
-	answer, err := s.tunnel.Call(ctx, r)
+	answer, err := s.tunnel.Call(ctx, who, r)
 	if err != nil && (t.ctx.Err() != nil || s.stopping.Err() != nil) {
 		return nil, fmt.Errorf("%w: %w", raft.ErrUnknownOutcome, err)
 	}

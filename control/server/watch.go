@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -20,8 +19,9 @@ import (
 // watchPart bounds the locations in one message of a watch.
 const watchPart = 4096
 
-// Watch pushes what is placed in the partitions that are added. It ends with its session, with the term
-// and with the node; the agent then opens another one and adds the partitions again.
+// Watch pushes what is placed in the partitions that are added. It ends with its session, with the right to watch, with the
+// term and with the node; the agent then opens another one and adds the partitions again. A partition whose grant has
+// ended is told of as removed, and nothing of it is pushed any more.
 func (s *service) Watch(stream grpc.BidiStreamingServer[controlpb.WatchRequest, controlpb.WatchResponse]) error {
 	t, err := s.leading()
 	if err != nil {
@@ -31,7 +31,8 @@ func (s *service) Watch(stream grpc.BidiStreamingServer[controlpb.WatchRequest, 
 	if err != nil {
 		return err
 	}
-	if _, err := s.watcher(first.GetSession()); err != nil {
+	who, err := s.watcher(stream.Context(), first.GetSession())
+	if err != nil {
 		return err
 	}
 	if err := stream.SendHeader(metadata.Pairs(controlpb.ReadyHeader, "1")); err != nil {
@@ -42,22 +43,38 @@ func (s *service) Watch(stream grpc.BidiStreamingServer[controlpb.WatchRequest, 
 	s.m.watchStreams.Inc()
 	defer s.m.watchStreams.Dec()
 	err = s.untilOver(stream.Context(), t,
-		func(ctx context.Context) error { return s.receiveWatch(ctx, stream, w, first) },
-		func(ctx context.Context) error { return s.sendWatch(ctx, stream, w, first.GetSession()) })
+		func(st *control.State) error {
+			if err := mayWatch(st, who); err != nil {
+				return err
+			}
+			w.Review(st, who)
+			return nil
+		},
+		func(ctx context.Context) error { return s.receiveWatch(ctx, stream, w, who, first) },
+		func(ctx context.Context) error { return sendWatch(ctx, stream, w) })
 	if errors.Is(err, io.EOF) {
 		return nil // the agent has closed the stream
 	}
 	return err
 }
 
-// watcher says who watches, or that its session has ended.
-func (s *service) watcher(session uint64) (who control.Caller, err error) {
-	s.node.Peek(func(st *control.State) { who, err = s.caller(st, session) })
+// watcher says who watches, or why nobody.
+func (s *service) watcher(ctx context.Context, session uint64) (who control.Caller, err error) {
+	if who, err = s.caller(ctx, session); err == nil {
+		s.node.Peek(func(st *control.State) { err = mayWatch(st, who) })
+	}
 	return who, err
 }
 
-func (s *service) receiveWatch(ctx context.Context, stream grpc.BidiStreamingServer[controlpb.WatchRequest, controlpb.WatchResponse], w *hub.Watch, r *controlpb.WatchRequest) error {
-	session := r.GetSession()
+// mayWatch says why who may not watch, if so: its session has ended, or it may watch nothing.
+func mayWatch(st *control.State, who control.Caller) error {
+	if _, err := inSession(st, who, who.Session); err != nil {
+		return err
+	}
+	return permit(st, who, control.Call{Kind: control.CallWatch})
+}
+
+func (s *service) receiveWatch(ctx context.Context, stream grpc.BidiStreamingServer[controlpb.WatchRequest, controlpb.WatchResponse], w *hub.Watch, who control.Caller, r *controlpb.WatchRequest) error {
 	for {
 		for _, p := range r.GetRemove() {
 			gone, err := partitionOf(p)
@@ -66,7 +83,7 @@ func (s *service) receiveWatch(ctx context.Context, stream grpc.BidiStreamingSer
 			}
 			w.Remove(gone)
 		}
-		if err := s.addWatch(ctx, w, session, r.GetAdd()); err != nil {
+		if err := s.addWatch(ctx, w, who, r.GetAdd()); err != nil {
 			return err
 		}
 		var err error
@@ -80,7 +97,7 @@ func (s *service) receiveWatch(ctx context.Context, stream grpc.BidiStreamingSer
 
 // addWatch joins partitions to the watch. After the leadership check, the ends are read and the watch
 // joins under one hold of the state's lock: nothing is applied between the two.
-func (s *service) addWatch(ctx context.Context, w *hub.Watch, session uint64, add []*controlpb.Partition) error {
+func (s *service) addWatch(ctx context.Context, w *hub.Watch, who control.Caller, add []*controlpb.Partition) error {
 	if len(add) == 0 {
 		return nil
 	}
@@ -100,8 +117,7 @@ func (s *service) addWatch(ctx context.Context, w *hub.Watch, session uint64, ad
 	for part := range slices.Chunk(partitions, readPart) {
 		var err error
 		s.node.Peek(func(st *control.State) {
-			var who control.Caller
-			if who, err = s.caller(st, session); err != nil {
+			if err = mayWatch(st, who); err != nil {
 				return
 			}
 			for _, p := range part {
@@ -115,17 +131,11 @@ func (s *service) addWatch(ctx context.Context, w *hub.Watch, session uint64, ad
 	return nil
 }
 
-func (s *service) sendWatch(ctx context.Context, stream grpc.BidiStreamingServer[controlpb.WatchRequest, controlpb.WatchResponse], w *hub.Watch, session uint64) error {
-	check := time.NewTicker(s.config.Raft.Limits.Heartbeat) // as often as its session is to be renewed
-	defer check.Stop()
+func sendWatch(ctx context.Context, stream grpc.BidiStreamingServer[controlpb.WatchRequest, controlpb.WatchResponse], w *hub.Watch) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-check.C:
-			if _, err := s.watcher(session); err != nil {
-				return err
-			}
 		case <-w.Wake():
 			events, err := w.Take(watchPart)
 			if err != nil {

@@ -24,10 +24,6 @@ func createPartitionsAPI() api {
 
 func (t *Tunnel) createPartitions(ctx context.Context, c *call) (kmsg.Response, error) {
 	req := c.req.(*kmsg.CreatePartitionsRequest)
-	who, err := t.caller(ctx, c.from)
-	if err != nil {
-		return nil, err
-	}
 	asked := map[string]int{}
 	for _, rt := range req.Topics {
 		asked[rt.Topic]++
@@ -35,9 +31,9 @@ func (t *Tunnel) createPartitions(ctx context.Context, c *call) (kmsg.Response, 
 	resp := kmsg.NewPtrCreatePartitionsResponse()
 	ids := make([]topic.ID, len(req.Topics))
 	faults := make([]*fault, len(req.Topics))
-	err = t.backend.View(ctx, func(s *control.State) {
+	err := t.backend.View(ctx, func(s *control.State) {
 		for i, rt := range req.Topics {
-			ids[i], faults[i] = t.checkGrowth(s, who, c, rt)
+			ids[i], faults[i] = t.checkGrowth(s, c, rt)
 			if asked[rt.Topic] > 1 {
 				faults[i] = &fault{codeInvalidRequest, "the request names the topic more than once"}
 			}
@@ -62,12 +58,9 @@ func (t *Tunnel) createPartitions(ctx context.Context, c *call) (kmsg.Response, 
 	return resp, nil
 }
 
-func (t *Tunnel) checkGrowth(s *control.State, who control.Caller, c *call, rt kmsg.CreatePartitionsRequestTopic) (topic.ID, *fault) {
-	tp, known := s.TopicByName(rt.Topic)
-	if !known {
-		return tp.ID, &fault{codeUnknownTopicOrPartition, fmt.Sprintf("there is no topic %s", safe(rt.Topic))}
-	}
-	if f := t.askTopic(who, c, tp); f != nil {
+func (t *Tunnel) checkGrowth(s *control.State, c *call, rt kmsg.CreatePartitionsRequestTopic) (topic.ID, *fault) {
+	tp, f := t.findTopic(s, c, rt.Topic)
+	if f != nil {
 		return tp.ID, f
 	}
 	most := s.Limits().MaxTopicPartitions

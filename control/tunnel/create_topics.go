@@ -38,10 +38,6 @@ type newTopic struct {
 
 func (t *Tunnel) createTopics(ctx context.Context, c *call) (kmsg.Response, error) {
 	req := c.req.(*kmsg.CreateTopicsRequest)
-	who, err := t.caller(ctx, c.from)
-	if err != nil {
-		return nil, err
-	}
 	topics := make([]*newTopic, 0, len(req.Topics))
 	asked := map[string]int{}
 	for _, rt := range req.Topics {
@@ -53,16 +49,16 @@ func (t *Tunnel) createTopics(ctx context.Context, c *call) (kmsg.Response, erro
 			n.fault = &fault{codeInvalidRequest, "the request names the topic more than once"}
 		}
 	}
-	err = t.backend.View(ctx, func(s *control.State) {
+	err := t.backend.View(ctx, func(s *control.State) {
 		for _, n := range topics {
-			t.checkNew(s, who, c, n)
+			t.checkNew(s, c, n)
 		}
 	})
 	if err != nil {
 		return nil, err
 	}
 	if !req.ValidateOnly {
-		if err := t.create(ctx, topics); err != nil {
+		if err := t.create(ctx, c.who.Group, topics); err != nil {
 			return nil, err
 		}
 	}
@@ -147,12 +143,12 @@ func checkReplicas(replicas []int32) *fault {
 }
 
 // checkNew checks what depends on the state: walls, names and limits.
-func (t *Tunnel) checkNew(s *control.State, who control.Caller, c *call, n *newTopic) {
+func (t *Tunnel) checkNew(s *control.State, c *call, n *newTopic) {
 	if f := checkTopicName(n.name); f != nil {
 		n.fault = f
 		return
 	}
-	if d := t.ask(who, c, control.Call{Topic: n.name, Share: n.share}, codeTopicDenied); d != nil {
+	if d := t.ask(s, c, control.Call{Topic: n.name, Share: n.share}, codeTopicDenied); d != nil {
 		n.fault = d
 		return
 	}
@@ -180,7 +176,7 @@ func checkTopicName(name string) *fault {
 const commandsAtOnce = 100
 
 // create proposes what has no fault.
-func (t *Tunnel) create(ctx context.Context, topics []*newTopic) error {
+func (t *Tunnel) create(ctx context.Context, group string, topics []*newTopic) error {
 	sound := make([]*newTopic, 0, len(topics))
 	for _, n := range topics {
 		if n.fault == nil {
@@ -192,7 +188,7 @@ func (t *Tunnel) create(ctx context.Context, topics []*newTopic) error {
 		for i, n := range chunk {
 			n.id = randomID()
 			commands[i] = &controlpb.Command{Op: &controlpb.Command_CreateTopic{CreateTopic: &controlpb.CreateTopicCommand{
-				Name: n.name, Id: n.id[:], Partitions: n.partitions, Share: n.share, Config: n.overrides,
+				Name: n.name, Id: n.id[:], Partitions: n.partitions, Share: n.share, Config: n.overrides, Group: group,
 			}}}
 		}
 		results, err := t.propose(ctx, commands...)

@@ -19,7 +19,7 @@ func deleteGroupsAPI() api { return api{key: 42, min: 0, max: 2, serve: (*Tunnel
 
 func (t *Tunnel) deleteGroups(ctx context.Context, c *call) (kmsg.Response, error) {
 	req := c.req.(*kmsg.DeleteGroupsRequest)
-	tm, who, err := t.group(ctx, c)
+	tm, err := t.serving()
 	if err != nil {
 		return nil, err
 	}
@@ -27,7 +27,7 @@ func (t *Tunnel) deleteGroups(ctx context.Context, c *call) (kmsg.Response, erro
 	for _, name := range req.Groups {
 		g := kmsg.NewDeleteGroupsResponseGroup()
 		g.Group = name
-		if g.ErrorCode = t.askGroup(who, c, name); g.ErrorCode == 0 {
+		if g.ErrorCode = t.askGroup(c, name); g.ErrorCode == 0 {
 			if g.ErrorCode, err = tm.deleteGroup(ctx, name); err != nil {
 				return nil, err
 			}

@@ -29,15 +29,11 @@ type doomed struct {
 
 func (t *Tunnel) deleteTopics(ctx context.Context, c *call) (kmsg.Response, error) {
 	req := c.req.(*kmsg.DeleteTopicsRequest)
-	who, err := t.caller(ctx, c.from)
-	if err != nil {
-		return nil, err
-	}
 	topics := doomedOf(req)
-	err = t.backend.View(ctx, func(s *control.State) {
+	err := t.backend.View(ctx, func(s *control.State) {
 		seen := map[topic.ID]bool{}
 		for _, d := range topics {
-			t.findDoomed(s, who, c, d)
+			t.findDoomed(s, c, d)
 			if d.fault == nil && seen[d.id] {
 				d.fault = &fault{codeInvalidRequest, "the request names the topic more than once"}
 			}
@@ -85,7 +81,7 @@ func doomedOf(req *kmsg.DeleteTopicsRequest) []*doomed {
 
 // findDoomed finds the topic and asks whether the caller may delete it. One that
 // the caller may not see is not told apart from one that does not exist.
-func (t *Tunnel) findDoomed(s *control.State, who control.Caller, c *call, d *doomed) {
+func (t *Tunnel) findDoomed(s *control.State, c *call, d *doomed) {
 	if d.fault != nil {
 		return
 	}
@@ -95,11 +91,11 @@ func (t *Tunnel) findDoomed(s *control.State, who control.Caller, c *call, d *do
 		unknown = &fault{codeUnknownTopicOrPartition, fmt.Sprintf("there is no topic %s", safe(d.name))}
 		tp, known = s.TopicByName(d.name)
 	}
-	if !known {
+	if !known || !t.shows(s, c, tp) {
 		d.fault = unknown
 		return
 	}
-	if f := t.askTopic(who, c, tp); f != nil {
+	if f := t.askTopic(s, c, tp); f != nil {
 		d.fault = f
 		return
 	}

@@ -26,29 +26,25 @@ func describeConfigsAPI() api {
 
 func (t *Tunnel) describeConfigs(ctx context.Context, c *call) (kmsg.Response, error) {
 	req := c.req.(*kmsg.DescribeConfigsRequest)
-	who, err := t.caller(ctx, c.from)
-	if err != nil {
-		return nil, err
-	}
 	resp := kmsg.NewPtrDescribeConfigsResponse()
-	err = t.backend.View(ctx, func(s *control.State) {
+	err := t.backend.View(ctx, func(s *control.State) {
 		for _, r := range req.Resources {
-			resp.Resources = append(resp.Resources, t.describeResource(s, who, c, req, r))
+			resp.Resources = append(resp.Resources, t.describeResource(s, c, req, r))
 		}
 	})
 	return resp, err
 }
 
-func (t *Tunnel) describeResource(s *control.State, who control.Caller, c *call, req *kmsg.DescribeConfigsRequest, r kmsg.DescribeConfigsRequestResource) kmsg.DescribeConfigsResponseResource {
+func (t *Tunnel) describeResource(s *control.State, c *call, req *kmsg.DescribeConfigsRequest, r kmsg.DescribeConfigsRequestResource) kmsg.DescribeConfigsResponseResource {
 	out := kmsg.NewDescribeConfigsResponseResource()
 	out.ResourceType, out.ResourceName = r.ResourceType, r.ResourceName
 	var configs []kmsg.DescribeConfigsResponseResourceConfig
 	var f *fault
 	switch r.ResourceType {
 	case kmsg.ConfigResourceTypeTopic:
-		configs, f = t.describeTopic(s, who, c, req, r.ResourceName)
+		configs, f = t.describeTopic(s, c, req, r.ResourceName)
 	case kmsg.ConfigResourceTypeBroker:
-		configs, f = t.describeBroker(who, c, req, r.ResourceName)
+		configs, f = t.describeBroker(s, c, req, r.ResourceName)
 	default:
 		f = &fault{codeInvalidRequest, fmt.Sprintf("configs of resource type %d are not served, only those of topics and brokers", r.ResourceType)}
 	}
@@ -64,15 +60,12 @@ func (t *Tunnel) describeResource(s *control.State, who control.Caller, c *call,
 	return out
 }
 
-func (t *Tunnel) describeTopic(s *control.State, who control.Caller, c *call, req *kmsg.DescribeConfigsRequest, name string) ([]kmsg.DescribeConfigsResponseResourceConfig, *fault) {
+func (t *Tunnel) describeTopic(s *control.State, c *call, req *kmsg.DescribeConfigsRequest, name string) ([]kmsg.DescribeConfigsResponseResourceConfig, *fault) {
 	if f := checkTopicName(name); f != nil {
 		return nil, f
 	}
-	tp, known := s.TopicByName(name)
-	if !known {
-		return nil, &fault{codeUnknownTopicOrPartition, fmt.Sprintf("there is no topic %s", safe(name))}
-	}
-	if f := t.askTopic(who, c, tp); f != nil {
+	tp, f := t.findTopic(s, c, name)
+	if f != nil {
 		return nil, f
 	}
 	var out []kmsg.DescribeConfigsResponseResourceConfig
@@ -94,8 +87,8 @@ func (t *Tunnel) describeTopic(s *control.State, who control.Caller, c *call, re
 	return out, nil
 }
 
-func (t *Tunnel) describeBroker(who control.Caller, c *call, req *kmsg.DescribeConfigsRequest, name string) ([]kmsg.DescribeConfigsResponseResourceConfig, *fault) {
-	if f := t.askCluster(who, c); f != nil {
+func (t *Tunnel) describeBroker(s *control.State, c *call, req *kmsg.DescribeConfigsRequest, name string) ([]kmsg.DescribeConfigsResponseResourceConfig, *fault) {
+	if f := t.askCluster(s, c); f != nil {
 		return nil, f
 	}
 	if name == "" {

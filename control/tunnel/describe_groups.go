@@ -23,14 +23,14 @@ func describeGroupsAPI() api {
 
 func (t *Tunnel) describeGroups(ctx context.Context, c *call) (kmsg.Response, error) {
 	req := c.req.(*kmsg.DescribeGroupsRequest)
-	tm, who, err := t.group(ctx, c)
+	tm, err := t.serving()
 	if err != nil {
 		return nil, err
 	}
-	stored := map[string]bool{}
+	stored, denied := map[string]bool{}, map[string]int16{}
 	err = t.backend.View(ctx, func(s *control.State) {
 		for _, name := range req.Groups {
-			stored[name] = hasGroup(s, name)
+			stored[name], denied[name] = hasGroup(s, name), t.askGroupIn(s, c, name)
 		}
 	})
 	if err != nil {
@@ -39,16 +39,16 @@ func (t *Tunnel) describeGroups(ctx context.Context, c *call) (kmsg.Response, er
 	resp := kmsg.NewPtrDescribeGroupsResponse()
 	err = tm.with(func(m *coordinator.Machine, _ int64) {
 		for _, name := range req.Groups {
-			resp.Groups = append(resp.Groups, t.describeGroup(m, who, c, name, stored[name]))
+			resp.Groups = append(resp.Groups, describeGroup(m, c, name, stored[name], denied[name]))
 		}
 	})
 	return resp, err
 }
 
-func (t *Tunnel) describeGroup(m *coordinator.Machine, who control.Caller, c *call, name string, stored bool) kmsg.DescribeGroupsResponseGroup {
+func describeGroup(m *coordinator.Machine, c *call, name string, stored bool, denied int16) kmsg.DescribeGroupsResponseGroup {
 	out := kmsg.NewDescribeGroupsResponseGroup()
 	out.Group = name
-	if out.ErrorCode = t.askGroup(who, c, name); out.ErrorCode != 0 {
+	if out.ErrorCode = denied; denied != 0 {
 		return out
 	}
 	d, known := m.Describe(name)

@@ -7,7 +7,7 @@
 //
 //   - Bytes from outside are bounded and decoded before anything else. What
 //     cannot be decoded is an error (ErrMalformed), never a panic.
-//   - What a caller may do is asked of control.Allow, for every call.
+//   - What a caller may do is asked of State.Allow, for every part of every call.
 //   - An answer that tells of something stored leaves after a quorum's log holds
 //     it; one that tells what is not there follows a confirmed leader read.
 //   - Per group, commits of offsets and assignments are applied in the order in

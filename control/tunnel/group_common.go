@@ -1,22 +1,10 @@
 package tunnel
 
 import (
-	"context"
 	"unicode/utf8"
 
-	"github.com/isthmusdata/isthmus/control"
 	"github.com/isthmusdata/isthmus/control/coordinator"
 )
-
-// group is what every request about a group begins with: is it served here, and who asks?
-func (t *Tunnel) group(ctx context.Context, c *call) (*term, control.Caller, error) {
-	tm, err := t.serving()
-	if err != nil {
-		return nil, control.Caller{}, err
-	}
-	who, err := t.caller(ctx, c.from)
-	return tm, who, err
-}
 
 // checkGroupName refuses names that cannot be stored. The empty one is allowed
 // where Kafka allows it: offsets could once be committed without a group.

@@ -14,13 +14,13 @@ func heartbeatAPI() api { return api{key: 12, min: 0, max: 4, serve: (*Tunnel).h
 
 func (t *Tunnel) heartbeat(ctx context.Context, c *call) (kmsg.Response, error) {
 	req := c.req.(*kmsg.HeartbeatRequest)
-	tm, who, err := t.group(ctx, c)
+	tm, err := t.serving()
 	if err != nil {
 		return nil, err
 	}
 	resp := kmsg.NewPtrHeartbeatResponse()
 	if resp.ErrorCode = checkGroupName(req.Group, false); resp.ErrorCode == 0 {
-		resp.ErrorCode = t.askGroup(who, c, req.Group)
+		resp.ErrorCode = t.askGroup(c, req.Group)
 	}
 	if resp.ErrorCode != 0 {
 		return resp, nil

@@ -169,25 +169,16 @@ func (t *Tunnel) alterTopic(ctx context.Context, c *call, kind kmsg.ConfigResour
 	default:
 		return &fault{codeInvalidRequest, fmt.Sprintf("configs of resource type %d cannot be altered, only those of topics", kind)}, nil
 	}
-	who, err := t.caller(ctx, c.from)
-	if err != nil {
-		return nil, err
-	}
 	t.altering.Lock()
 	defer t.altering.Unlock()
-	var tp topic.Topic
-	known := false
-	if err := t.backend.View(ctx, func(s *control.State) { tp, known = s.TopicByName(name) }); err != nil {
-		return nil, err
-	}
 	if f := checkTopicName(name); f != nil {
 		return f, nil
 	}
-	if !known {
-		return &fault{codeUnknownTopicOrPartition, fmt.Sprintf("there is no topic %s", name)}, nil
-	}
-	if f := t.askTopic(who, c, tp); f != nil {
-		return f, nil
+	var tp topic.Topic
+	var denied *fault
+	err := t.backend.View(ctx, func(s *control.State) { tp, denied = t.findTopic(s, c, name) })
+	if err != nil || denied != nil {
+		return denied, err
 	}
 	if tp.Internal {
 		return &fault{codeInvalidTopic, fmt.Sprintf("%s is internal and cannot be configured", name)}, nil

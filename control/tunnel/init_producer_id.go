@@ -12,17 +12,21 @@ import (
 // InitProducerId, key 22, versions 0 to 5.
 //
 // Without a transactional id: a new producer id with epoch 0, as Kafka gives it
-// whatever id and epoch the producer had before (v3+). It does not depend on the
-// role of the agent: an error here stops producers for good.
+// whatever id and epoch the producer had before (v3+). It belongs to the group of
+// agents through which it was asked for. Agents without the produce role get none (31).
 //
-// Left out: transactional ids are answered 53; the answer has no room for the
-// reason, so it is logged.
+// Left out: transactional ids are answered 53, as those are that the caller does not
+// own; the answer has no room for the reason, so it is logged.
 func initProducerIDAPI() api { return api{key: 22, min: 0, max: 5, serve: (*Tunnel).initProducerID} }
 
 func (t *Tunnel) initProducerID(ctx context.Context, c *call) (kmsg.Response, error) {
 	req := c.req.(*kmsg.InitProducerIDRequest)
 	resp := kmsg.NewPtrInitProducerIDResponse()
 	resp.ProducerID, resp.ProducerEpoch = -1, -1
+	if denied := t.askProducer(c, text(req.TransactionalID)); denied != nil {
+		resp.ErrorCode = denied.code
+		return resp, nil
+	}
 	if req.TransactionalID != nil {
 		resp.ErrorCode = codeTransactionalIDDenied
 		if *req.TransactionalID == "" {
@@ -32,22 +36,23 @@ func (t *Tunnel) initProducerID(ctx context.Context, c *call) (kmsg.Response, er
 			"transactional_id", *req.TransactionalID, "client", c.from.GetClientId(), "host", c.from.GetClientHost())
 		return resp, nil
 	}
-	who, err := t.caller(ctx, c.from)
-	if err != nil {
-		return nil, err
-	}
-	if d := t.askCluster(who, c); d != nil {
-		resp.ErrorCode = d.code
-		return resp, nil
-	}
 	rs, err := t.propose(ctx, &controlpb.Command{Op: &controlpb.Command_InitProducer{
-		InitProducer: &controlpb.InitProducerCommand{ProducerId: -1},
+		InitProducer: &controlpb.InitProducerCommand{ProducerId: -1, Group: c.who.Group},
 	}})
 	if err != nil {
 		return nil, err
 	}
 	fillProducer(resp, rs[0])
 	return resp, nil
+}
+
+// askProducer asks the walls about producer ids, in the state as it is now.
+func (t *Tunnel) askProducer(c *call, transactional string) (f *fault) {
+	t.backend.Peek(func(s *control.State) { f = t.ask(s, c, control.Call{Transactional: transactional}, codeClusterDenied) })
+	if f != nil && transactional != "" {
+		f.code = codeTransactionalIDDenied
+	}
+	return f
 }
 
 func fillProducer(resp *kmsg.InitProducerIDResponse, r control.Result) {

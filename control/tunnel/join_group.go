@@ -23,14 +23,14 @@ func joinGroupAPI() api {
 
 func (t *Tunnel) joinGroup(ctx context.Context, c *call) (kmsg.Response, error) {
 	req := c.req.(*kmsg.JoinGroupRequest)
-	tm, who, err := t.group(ctx, c)
+	tm, err := t.serving()
 	if err != nil {
 		return nil, err
 	}
 	if code := t.checkJoin(req, c); code != 0 {
 		return answerJoin(req, &coordinator.JoinReply{Code: code, Generation: -1, Member: req.MemberID}), nil
 	}
-	if code := t.askGroup(who, c, req.Group); code != 0 {
+	if code := t.askGroup(c, req.Group); code != 0 {
 		return answerJoin(req, &coordinator.JoinReply{Code: code, Generation: -1, Member: req.MemberID}), nil
 	}
 	join := joinOf(req, c)

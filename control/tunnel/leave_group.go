@@ -17,13 +17,13 @@ func leaveGroupAPI() api { return api{key: 13, min: 0, max: 5, serve: (*Tunnel).
 
 func (t *Tunnel) leaveGroup(ctx context.Context, c *call) (kmsg.Response, error) {
 	req := c.req.(*kmsg.LeaveGroupRequest)
-	tm, who, err := t.group(ctx, c)
+	tm, err := t.serving()
 	if err != nil {
 		return nil, err
 	}
 	resp := kmsg.NewPtrLeaveGroupResponse()
 	if resp.ErrorCode = checkGroupName(req.Group, false); resp.ErrorCode == 0 {
-		resp.ErrorCode = t.askGroup(who, c, req.Group)
+		resp.ErrorCode = t.askGroup(c, req.Group)
 	}
 	if resp.ErrorCode != 0 {
 		return resp, nil

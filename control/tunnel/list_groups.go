@@ -23,7 +23,7 @@ const classicType = "classic"
 
 func (t *Tunnel) listGroups(ctx context.Context, c *call) (kmsg.Response, error) {
 	req := c.req.(*kmsg.ListGroupsRequest)
-	tm, who, err := t.group(ctx, c)
+	tm, err := t.serving()
 	if err != nil {
 		return nil, err
 	}
@@ -45,10 +45,15 @@ func (t *Tunnel) listGroups(ctx context.Context, c *call) (kmsg.Response, error)
 	if err != nil {
 		return nil, err
 	}
+	t.backend.Peek(func(s *control.State) {
+		maps.DeleteFunc(found, func(name string, _ coordinator.Description) bool {
+			return !t.look(s, c, control.Call{Group: name}).Allowed
+		})
+	})
 	resp := kmsg.NewPtrListGroupsResponse()
 	for _, name := range slices.Sorted(maps.Keys(found)) {
 		d := found[name]
-		if !wanted(req.StatesFilter, string(d.State)) || !wanted(req.TypesFilter, classicType) || t.askGroup(who, c, name) != 0 {
+		if !wanted(req.StatesFilter, string(d.State)) || !wanted(req.TypesFilter, classicType) {
 			continue
 		}
 		g := kmsg.NewListGroupsResponseGroup()

@@ -29,17 +29,17 @@ func offsetCommitAPI() api { return api{key: 8, min: 0, max: 9, serve: (*Tunnel)
 
 func (t *Tunnel) offsetCommit(ctx context.Context, c *call) (kmsg.Response, error) {
 	req := c.req.(*kmsg.OffsetCommitRequest)
-	tm, who, err := t.group(ctx, c)
+	tm, err := t.serving()
 	if err != nil {
 		return nil, err
 	}
 	if code := checkGroupName(req.Group, true); code != 0 {
 		return answerCommit(req, func(int, int) int16 { return code }), nil
 	}
-	if code := t.askGroup(who, c, req.Group); code != 0 {
+	if code := t.askGroup(c, req.Group); code != 0 {
 		return answerCommit(req, func(int, int) int16 { return code }), nil
 	}
-	codes, offsets, places, err := t.resolveCommit(ctx, who, c, req)
+	codes, offsets, places, err := t.resolveCommit(ctx, c, req)
 	if err != nil {
 		return nil, err
 	}
@@ -63,17 +63,18 @@ func (c commitCodes) at(topic, partition int) int16 { return c[topic][partition]
 
 // resolveCommit checks what does not depend on the group: which topics and
 // partitions exist, and what is said of them.
-func (t *Tunnel) resolveCommit(ctx context.Context, who control.Caller, c *call, req *kmsg.OffsetCommitRequest) (codes commitCodes, offsets []*controlpb.GroupOffset, places [][2]int, err error) {
+func (t *Tunnel) resolveCommit(ctx context.Context, c *call, req *kmsg.OffsetCommitRequest) (codes commitCodes, offsets []*controlpb.GroupOffset, places [][2]int, err error) {
 	codes = make(commitCodes, len(req.Topics))
 	err = t.backend.View(ctx, func(s *control.State) {
 		for i, rt := range req.Topics {
 			codes[i] = make([]int16, len(rt.Partitions))
 			tp, known := s.TopicByName(rt.Topic)
+			hidden := known && !t.shows(s, c, tp)
 			for j, rp := range rt.Partitions {
-				if codes[i][j] = t.checkCommitted(tp, known, rp); codes[i][j] != 0 {
+				if codes[i][j] = t.checkCommitted(tp, known && (!hidden || used(s, req.Group, tp, rp.Partition)), rp); codes[i][j] != 0 {
 					continue
 				}
-				if d := t.askTopic(who, c, tp); d != nil {
+				if hidden || t.askTopic(s, c, tp) != nil {
 					codes[i][j] = codeTopicDenied
 					continue
 				}

@@ -19,12 +19,12 @@ func offsetDeleteAPI() api { return api{key: 47, min: 0, max: 0, serve: (*Tunnel
 
 func (t *Tunnel) offsetDelete(ctx context.Context, c *call) (kmsg.Response, error) {
 	req := c.req.(*kmsg.OffsetDeleteRequest)
-	tm, who, err := t.group(ctx, c)
+	tm, err := t.serving()
 	if err != nil {
 		return nil, err
 	}
 	resp := kmsg.NewPtrOffsetDeleteResponse()
-	if resp.ErrorCode = t.askGroup(who, c, req.Group); resp.ErrorCode == 0 && checkGroupName(req.Group, true) != 0 {
+	if resp.ErrorCode = t.askGroup(c, req.Group); resp.ErrorCode == 0 && checkGroupName(req.Group, true) != 0 {
 		resp.ErrorCode = codeGroupNotFound
 	}
 	if resp.ErrorCode != 0 {
@@ -39,7 +39,7 @@ func (t *Tunnel) offsetDelete(ctx context.Context, c *call) (kmsg.Response, erro
 	if err != nil || resp.ErrorCode != 0 {
 		return resp, err
 	}
-	places, err := t.resolveDelete(ctx, who, c, req, resp, subscribed)
+	places, err := t.resolveDelete(ctx, c, req, resp, subscribed)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func subscriptions(d coordinator.Description) (map[string]bool, int16) {
 }
 
 // resolveDelete answers what needs no command, and returns where the others stand.
-func (t *Tunnel) resolveDelete(ctx context.Context, who control.Caller, c *call, req *kmsg.OffsetDeleteRequest, resp *kmsg.OffsetDeleteResponse, subscribed map[string]bool) (places []deletePlace, err error) {
+func (t *Tunnel) resolveDelete(ctx context.Context, c *call, req *kmsg.OffsetDeleteRequest, resp *kmsg.OffsetDeleteResponse, subscribed map[string]bool) (places []deletePlace, err error) {
 	err = t.backend.View(ctx, func(s *control.State) {
 		if !hasGroup(s, req.Group) {
 			resp.ErrorCode = codeGroupNotFound
@@ -80,9 +80,9 @@ func (t *Tunnel) resolveDelete(ctx context.Context, who control.Caller, c *call,
 				ap := kmsg.NewOffsetDeleteResponseTopicPartition()
 				ap.Partition = rp.Partition
 				switch {
-				case !known || rp.Partition < 0 || rp.Partition >= tp.Partitions:
+				case !known || !t.shows(s, c, tp) && !used(s, req.Group, tp, rp.Partition) || rp.Partition < 0 || rp.Partition >= tp.Partitions:
 					ap.ErrorCode = codeUnknownTopicOrPartition
-				case t.askTopic(who, c, tp) != nil:
+				case !t.shows(s, c, tp), t.askTopic(s, c, tp) != nil:
 					ap.ErrorCode = codeTopicDenied
 				case subscribed[rt.Topic]:
 					ap.ErrorCode = codeGroupSubscribed

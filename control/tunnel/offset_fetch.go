@@ -23,8 +23,7 @@ func offsetFetchAPI() api { return api{key: 9, min: 0, max: 9, serve: (*Tunnel).
 
 func (t *Tunnel) offsetFetch(ctx context.Context, c *call) (kmsg.Response, error) {
 	req := c.req.(*kmsg.OffsetFetchRequest)
-	_, who, err := t.group(ctx, c)
-	if err != nil {
+	if _, err := t.serving(); err != nil {
 		return nil, err
 	}
 	groups := req.Groups
@@ -32,9 +31,9 @@ func (t *Tunnel) offsetFetch(ctx context.Context, c *call) (kmsg.Response, error
 		groups = []kmsg.OffsetFetchRequestGroup{asOneGroup(req)}
 	}
 	resp := kmsg.NewPtrOffsetFetchResponse()
-	err = t.backend.View(ctx, func(s *control.State) {
+	err := t.backend.View(ctx, func(s *control.State) {
 		for _, g := range groups {
-			resp.Groups = append(resp.Groups, t.fetchGroup(s, who, c, g, req.Version))
+			resp.Groups = append(resp.Groups, t.fetchGroup(s, c, g, req.Version))
 		}
 	})
 	if err != nil {
@@ -46,11 +45,11 @@ func (t *Tunnel) offsetFetch(ctx context.Context, c *call) (kmsg.Response, error
 	return resp, nil
 }
 
-func (t *Tunnel) fetchGroup(s *control.State, who control.Caller, c *call, g kmsg.OffsetFetchRequestGroup, version int16) kmsg.OffsetFetchResponseGroup {
+func (t *Tunnel) fetchGroup(s *control.State, c *call, g kmsg.OffsetFetchRequestGroup, version int16) kmsg.OffsetFetchResponseGroup {
 	out := kmsg.NewOffsetFetchResponseGroup()
 	out.Group = g.Group
 	if out.ErrorCode = checkGroupName(g.Group, true); out.ErrorCode == 0 {
-		out.ErrorCode = t.askGroup(who, c, g.Group)
+		out.ErrorCode = t.askGroupIn(s, c, g.Group)
 	}
 	switch {
 	case out.ErrorCode != 0 && version < 2:
@@ -58,14 +57,14 @@ func (t *Tunnel) fetchGroup(s *control.State, who control.Caller, c *call, g kms
 		out.Topics = fetchTopics(g.Topics, func(string, int32) (committed, int16) { return nothing, out.ErrorCode })
 	case out.ErrorCode != 0:
 	case g.Topics == nil && version >= 2:
-		out.Topics = t.fetchAll(s, who, c, g.Group)
+		out.Topics = t.fetchAll(s, c, g.Group)
 	default:
 		out.Topics = fetchTopics(g.Topics, func(name string, partition int32) (committed, int16) {
 			tp, ok := s.TopicByName(name)
-			if !ok {
+			switch {
+			case !ok, !t.shows(s, c, tp) && !used(s, g.Group, tp, partition):
 				return nothing, 0
-			}
-			if t.askTopic(who, c, tp) != nil {
+			case !t.shows(s, c, tp), t.askTopic(s, c, tp) != nil:
 				return nothing, codeTopicDenied
 			}
 			return offsetOf(s, g.Group, topic.Partition{Topic: tp.ID, Index: partition}), 0
@@ -90,7 +89,7 @@ func fetchTopics(topics []kmsg.OffsetFetchRequestGroupTopic, find func(string, i
 
 // fetchAll tells everything that a group has committed in topics that the caller
 // may see.
-func (t *Tunnel) fetchAll(s *control.State, who control.Caller, c *call, group string) []kmsg.OffsetFetchResponseGroupTopic {
+func (t *Tunnel) fetchAll(s *control.State, c *call, group string) []kmsg.OffsetFetchResponseGroupTopic {
 	var out []kmsg.OffsetFetchResponseGroupTopic
 	var last topic.ID
 	visible := false
@@ -98,7 +97,7 @@ func (t *Tunnel) fetchAll(s *control.State, who control.Caller, c *call, group s
 		if p.Topic != last {
 			last = p.Topic
 			tp, known := s.TopicByID(last)
-			if visible = known && t.askTopic(who, c, tp) == nil; visible {
+			if visible = known && t.shows(s, c, tp) && t.askTopic(s, c, tp) == nil; visible {
 				at := kmsg.NewOffsetFetchResponseGroupTopic()
 				at.Topic = tp.Name
 				out = append(out, at)

@@ -24,12 +24,8 @@ func offsetForLeaderEpochAPI() api {
 
 func (t *Tunnel) offsetForLeaderEpoch(ctx context.Context, c *call) (kmsg.Response, error) {
 	req := c.req.(*kmsg.OffsetForLeaderEpochRequest)
-	who, err := t.caller(ctx, c.from)
-	if err != nil {
-		return nil, err
-	}
 	resp := kmsg.NewPtrOffsetForLeaderEpochResponse()
-	err = t.backend.View(ctx, func(s *control.State) {
+	err := t.backend.View(ctx, func(s *control.State) {
 		for _, rt := range req.Topics {
 			at := kmsg.NewOffsetForLeaderEpochResponseTopic()
 			at.Topic = rt.Topic
@@ -38,9 +34,9 @@ func (t *Tunnel) offsetForLeaderEpoch(ctx context.Context, c *call) (kmsg.Respon
 				ap := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
 				ap.Partition, ap.LeaderEpoch, ap.EndOffset = rp.Partition, -1, -1
 				switch {
-				case !known || rp.Partition < 0 || rp.Partition >= tp.Partitions:
+				case !known || !t.shows(s, c, tp) || rp.Partition < 0 || rp.Partition >= tp.Partitions:
 					ap.ErrorCode = codeUnknownTopicOrPartition
-				case t.askTopic(who, c, tp) != nil:
+				case t.askTopic(s, c, tp) != nil:
 					ap.ErrorCode = codeTopicDenied
 				default:
 					endOfEpoch(s, topic.Partition{Topic: tp.ID, Index: rp.Partition}, req.Version, rp, &ap)

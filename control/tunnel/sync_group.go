@@ -18,13 +18,13 @@ func syncGroupAPI() api {
 
 func (t *Tunnel) syncGroup(ctx context.Context, c *call) (kmsg.Response, error) {
 	req := c.req.(*kmsg.SyncGroupRequest)
-	tm, who, err := t.group(ctx, c)
+	tm, err := t.serving()
 	if err != nil {
 		return nil, err
 	}
 	code := checkGroupName(req.Group, false)
 	if code == 0 {
-		code = t.askGroup(who, c, req.Group)
+		code = t.askGroup(c, req.Group)
 	}
 	if code != 0 {
 		return answerSync(&coordinator.SyncReply{Code: code}), nil

@@ -7,7 +7,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/isthmusdata/isthmus/control"
-	"github.com/isthmusdata/isthmus/control/controlpb"
 	"github.com/isthmusdata/isthmus/internal/topic"
 )
 
@@ -190,31 +189,5 @@ func TestOffsetForLeaderEpoch(t *testing.T) {
 		if got.ErrorCode != tc.code || got.LeaderEpoch != tc.epoch || got.EndOffset != tc.end {
 			t.Errorf("%+v: got %+v", tc, got)
 		}
-	}
-}
-
-// TestWalls: a caller is read once per session, and one whose session is not
-// known is asked about all the same.
-func TestWalls(t *testing.T) {
-	f := newFixture(t)
-	req := request(f, kmsg.NewPtrListGroupsRequest(), func(*kmsg.ListGroupsRequest) {})
-	for range 2 {
-		if _, err := f.Call(t.Context(), &controlpb.CallRequest{Session: 9, Key: 16, Version: int32(req.Version), Body: req.AppendTo(nil)}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if f.callers.Len() != 0 {
-		t.Error("an unknown session is remembered")
-	}
-	f.m.must(t, &controlpb.Command{Op: &controlpb.Command_Login{Login: &controlpb.LoginCommand{
-		Request: &controlpb.LoginRequest{Agent: "a", Group: "prod", Roles: []string{"produce"}, KafkaAddress: "h:1"}, GossipKey: make([]byte, 32),
-	}}})
-	var session uint64
-	f.m.set(func() { f.m.state.EachSession(func(s control.Session) bool { session = s.ID; return true }) })
-	if _, err := f.Call(t.Context(), &controlpb.CallRequest{Session: session, Key: 16, Version: int32(req.Version), Body: req.AppendTo(nil)}); err != nil {
-		t.Fatal(err)
-	}
-	if who, ok := f.callers.Get(session); !ok || who.Group != "prod" {
-		t.Errorf("the caller is remembered as %+v, %v", who, ok)
 	}
 }

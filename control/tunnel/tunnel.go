@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/isthmusdata/isthmus/control"
@@ -23,6 +22,8 @@ type Backend interface {
 	Propose(ctx context.Context, cmds ...*controlpb.Command) ([]control.Result, error)
 	// View reads the state after confirming that this node leads.
 	View(ctx context.Context, read func(*control.State)) error
+	// Peek reads the state as it is here. It holds all that this node has applied, and so all walls that it has raised.
+	Peek(read func(*control.State))
 }
 
 var (
@@ -42,7 +43,6 @@ type Tunnel struct {
 	apis    map[int16]api
 	awake   *awake.Clock // the coordinator's; each term looks at it
 	metrics *metrics
-	callers *lru.Cache[uint64, control.Caller] // by session
 
 	// altering lets one config change at a time read and replace a topic's overrides.
 	altering sync.Mutex
@@ -54,17 +54,8 @@ type Tunnel struct {
 // New prepares a tunnel. It serves groups between Elected and Resigned, and
 // everything else for as long as its Backend does.
 func New(b Backend, cfg Config, log *slog.Logger) *Tunnel {
-	callers, err := lru.New[uint64, control.Caller](callersKept)
-	if err != nil {
-		panic(err) // only for a size below 1
-	}
-	return &Tunnel{
-		backend: b, cfg: cfg, log: log, apis: allAPIs(), awake: awake.Machine(), metrics: newMetrics(), callers: callers,
-	}
+	return &Tunnel{backend: b, cfg: cfg, log: log, apis: allAPIs(), awake: awake.Machine(), metrics: newMetrics()}
 }
-
-// callersKept is how many sessions' callers are remembered.
-const callersKept = 20_000
 
 // api is one request that the tunnel carries. Each is made in its own file.
 type api struct {
@@ -91,16 +82,18 @@ func allAPIs() map[int16]api {
 type call struct {
 	req  kmsg.Request
 	from *controlpb.CallRequest
+	who  control.Caller
 }
 
-// Call answers one request.
-func (t *Tunnel) Call(ctx context.Context, r *controlpb.CallRequest) (*controlpb.CallResponse, error) {
+// Call answers one request of who. What who may do is asked of the state for each part of it, and never remembered.
+func (t *Tunnel) Call(ctx context.Context, who control.Caller, r *controlpb.CallRequest) (*controlpb.CallResponse, error) {
 	began := time.Now()
 	a, c, err := t.decode(r)
 	if err != nil {
 		t.metrics.count(kmsg.NameForKey(int16(r.GetKey())), "malformed")
 		return nil, err
 	}
+	c.who = who
 	resp, err := a.serve(t, ctx, c)
 	name := kmsg.NameForKey(a.key)
 	if !a.parks {

@@ -121,7 +121,7 @@ func FuzzCall(f *testing.F) {
 	f.Fuzz(func(t *testing.T, key, version int16, body []byte) {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		got, err := fx.Call(ctx, &controlpb.CallRequest{Key: int32(key), Version: int32(version), Body: body})
+		got, err := fx.Call(ctx, fx.who, &controlpb.CallRequest{Key: int32(key), Version: int32(version), Body: body})
 		if err != nil {
 			return
 		}
@@ -138,12 +138,12 @@ func TestRefusals(t *testing.T) {
 	for _, r := range []*controlpb.CallRequest{
 		{Key: 0}, {Key: 8, Version: 10}, {Key: 8, Version: -1}, {Key: 65536 + 8}, {Key: -1},
 	} {
-		if _, err := f.Call(t.Context(), r); !errors.Is(err, ErrUnsupported) {
+		if _, err := f.Call(t.Context(), f.who, r); !errors.Is(err, ErrUnsupported) {
 			t.Errorf("key %d version %d: %v", r.Key, r.Version, err)
 		}
 	}
 	for _, body := range [][]byte{nil, {0xff}, make([]byte, f.cfg.MaxRequestBytes+1), {0x7f, 0xff, 0xff, 0xff}} {
-		if _, err := f.Call(t.Context(), &controlpb.CallRequest{Key: 11, Version: 5, Body: body}); !errors.Is(err, ErrMalformed) {
+		if _, err := f.Call(t.Context(), f.who, &controlpb.CallRequest{Key: 11, Version: 5, Body: body}); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%d bytes of nonsense: %v", len(body), err)
 		}
 	}

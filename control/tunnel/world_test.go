@@ -84,6 +84,12 @@ func (m *memory) View(ctx context.Context, read func(*control.State)) error {
 	return nil
 }
 
+func (m *memory) Peek(read func(*control.State)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	read(m.state)
+}
+
 func (m *memory) set(f func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -95,7 +101,8 @@ var errLost = errors.New("leadership lost")
 // fixture is an elected tunnel before an empty cluster.
 type fixture struct {
 	*Tunnel
-	m *memory
+	m   *memory
+	who control.Caller // who asks
 }
 
 func newFixture(t testing.TB) *fixture {
@@ -105,7 +112,7 @@ func newFixture(t testing.TB) *fixture {
 		t.Fatal(err)
 	}
 	m := newMemory(t)
-	f := &fixture{New(m, cfg, slog.New(slog.NewTextHandler(io.Discard, nil))), m}
+	f := &fixture{New(m, cfg, slog.New(slog.NewTextHandler(io.Discard, nil))), m, control.Caller{Open: true, Admin: true, Group: "lab", Roles: []string{control.RoleProduce, control.RoleFetch}}}
 	if err := f.Elected(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +122,7 @@ func newFixture(t testing.TB) *fixture {
 
 // ask sends a request in its version, through bytes.
 func (f *fixture) ask(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
-	got, err := f.Call(ctx, &controlpb.CallRequest{
+	got, err := f.Call(ctx, f.who, &controlpb.CallRequest{
 		Key: int32(req.Key()), Version: int32(req.GetVersion()), Body: req.AppendTo(nil), ClientId: "client", ClientHost: "/127.0.0.1",
 	})
 	if err != nil {
