@@ -27,6 +27,7 @@ const operatorNotice = 2 * time.Second
 type operator struct {
 	client *client.Client
 	out    io.Writer
+	err    io.Writer // for what people should know beside what they asked for
 	json   bool
 }
 
@@ -56,7 +57,7 @@ func asOperator(cmd *cobra.Command, work func(ctx context.Context, o *operator, 
 				fmt.Fprintf(cmd.ErrOrStderr(), "waiting for the control plane at %s, up to %v\n", strings.Join(login.Addresses, ", "), operatorTimeout)
 			})
 			defer notice.Stop()
-			err = work(ctx, &operator{client: c, out: cmd.OutOrStdout(), json: out.json()}, args)
+			err = work(ctx, &operator{client: c, out: cmd.OutOrStdout(), err: cmd.ErrOrStderr(), json: out.json()}, args)
 			if errors.Is(err, context.DeadlineExceeded) {
 				err = fmt.Errorf("%w: no answer from %v within %v (is the control plane running? name it with --control)", err, login.Addresses, operatorTimeout)
 			}
