@@ -219,7 +219,7 @@ func TestI6NothingIsDoneInAnothersSession(t *testing.T) {
 	thief := w.dialAs(authority.Claims{Method: "mtls", Identity: "prod's", Binding: "prod", Group: "prod", Agent: "p2", Roles: []string{control.RoleProduce}})
 	ctx := t.Context()
 	for what, try := range map[string]func() error{
-		"heartbeat": func() error { _, err := thief.Heartbeat(ctx, w.prod.grant.Session); return err },
+		"heartbeat": func() error { _, err := thief.Heartbeat(ctx, w.prod.grant.Session, 0); return err },
 		"end":       func() error { return thief.EndSession(ctx, w.prod.grant.Session) },
 		"commit": func() error {
 			s, err := thief.Commits(ctx, w.prod.grant.Session)
@@ -270,13 +270,13 @@ func TestI6NothingIsDoneInAnothersSession(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if beat, err := w.prod.Heartbeat(ctx, w.prod.grant.Session); err != nil || beat.Ended {
+	if beat, err := w.prod.Heartbeat(ctx, w.prod.grant.Session, 0); err != nil || beat.Ended {
 		t.Errorf("the session that was tried: %+v, %v", beat, err)
 	}
 	if err := w.op.EndSession(ctx, w.prod.grant.Session); err != nil {
 		t.Errorf("an operator ends a session: %v", err)
 	}
-	if beat, err := w.prod.Heartbeat(ctx, w.prod.grant.Session); err != nil || !beat.Ended {
+	if beat, err := w.prod.Heartbeat(ctx, w.prod.grant.Session, 0); err != nil || !beat.Ended {
 		t.Errorf("the session that an operator ended: %+v, %v", beat, err)
 	}
 	status, err := w.reading.Status(ctx)
@@ -411,7 +411,7 @@ func TestHeartbeatsTellTheWalls(t *testing.T) {
 	ctx := t.Context()
 	beat := func(a *agent) client.Beat {
 		t.Helper()
-		b, err := a.Heartbeat(ctx, a.grant.Session)
+		b, err := a.Heartbeat(ctx, a.grant.Session, 0)
 		must(t, err)
 		return b
 	}

@@ -36,8 +36,12 @@ func (t *Tunnel) initProducerID(ctx context.Context, c *call) (kmsg.Response, er
 			"transactional_id", *req.TransactionalID, "client", c.from.GetClientId(), "host", c.from.GetClientHost())
 		return resp, nil
 	}
+	owner := c.who.Group
+	if c.who.Open {
+		owner = "" // nobody's: there are no walls yet that it could be carried through
+	}
 	rs, err := t.propose(ctx, &controlpb.Command{Op: &controlpb.Command_InitProducer{
-		InitProducer: &controlpb.InitProducerCommand{ProducerId: -1, Group: c.who.Group},
+		InitProducer: &controlpb.InitProducerCommand{ProducerId: -1, Group: owner},
 	}})
 	if err != nil {
 		return nil, err
