@@ -170,6 +170,9 @@ func (r *request) byStatus(status int) (try string, class error) {
 	return "", r.perhaps()
 }
 
+// temporary is an error of credentials that says what to try, and whether waiting alone may help.
+type temporary interface{ Temporary() bool }
+
 // perhaps is the class of a request that may have been carried out.
 func (r *request) perhaps() error {
 	if r.write {
@@ -183,10 +186,16 @@ func (r *request) unanswered(err error) (try string, class error) {
 	var credentials credentialsError
 	var network net.Error
 	if errors.As(err, &credentials) {
-		if errors.As(err, &network) {
+		var known temporary
+		switch {
+		case errors.As(err, &network):
 			return tryConnect, objstore.ErrUnavailable
+		case !errors.As(err, &known):
+			return tryKeys, objstore.ErrDenied
+		case known.Temporary():
+			return "", objstore.ErrUnavailable
 		}
-		return tryKeys, objstore.ErrDenied
+		return "", objstore.ErrDenied
 	}
 	if r.sent.Load() {
 		return "", r.perhaps()

@@ -26,7 +26,8 @@ type Config struct {
 	Timeout     time.Duration // of one request, all its retries included
 	MaxConns    int           // connections in use at a time; others wait
 
-	// Credentials replaces the SDK's chain (environment, shared files, container, instance).
+	// Credentials replaces the SDK's chain (environment, shared files, container, instance). It is asked at every
+	// request and keeps what it has itself. One that is a Renewer is told of refusals.
 	Credentials aws.CredentialsProvider
 
 	retryWait time.Duration // the longest pause between attempts at a read

@@ -3,8 +3,10 @@
 //
 // It promises what every store does (package objstore), and these:
 //
-//	counted    a put, and the completion of an upload in parts, is one HTTP request; the SDK's retries are on
-//	           for reads, lists, deletes and parts only
+//	counted    a put, and the completion of an upload in parts, is one HTTP request that can be carried out; the
+//	           SDK's retries are on for reads, lists, deletes and parts only
+//	renewed    an answer that the credentials are of no use makes Config.Credentials, if it is a Renewer, get others, and
+//	           the request is sent once more: nothing was carried out. So it is when the clock was wrong
 //	ungathered a body is sent from the slices it came in; over TLS its bytes are not hashed for the signature
 //	           (UNSIGNED-PAYLOAD) and the CRC-32C that came along travels in x-amz-checksum-crc32c
 //	certain    a put is ErrUnavailable only when no header of it had been written, or the server said so;

@@ -45,7 +45,11 @@ func (s *Store) get(ctx context.Context, key string, position, length int64) ([]
 	case position > 0:
 		in.Range = aws.String(fmt.Sprintf("bytes=%d-", position))
 	}
-	out, err := s.client.GetObject(ctx, in)
+	var out *s3.GetObjectOutput
+	err := r.do(ctx, func(ctx context.Context) (err error) {
+		out, err = s.client.GetObject(ctx, in)
+		return err
+	})
 	if err != nil {
 		return nil, r.failed(ctx, err)
 	}

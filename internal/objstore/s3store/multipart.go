@@ -28,9 +28,13 @@ func (s *Store) Multipart(ctx context.Context, key string) (objstore.Multipart, 
 	}
 	r, ctx, cancel := s.begin(ctx, "multipart", key, true)
 	defer cancel()
-	out, err := s.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
-		Bucket: aws.String(s.cfg.Bucket), Key: aws.String(key), ExpectedBucketOwner: s.owner,
-		ContentType: aws.String("application/octet-stream"),
+	var out *s3.CreateMultipartUploadOutput
+	err := r.do(ctx, func(ctx context.Context) (err error) {
+		out, err = s.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
+			Bucket: aws.String(s.cfg.Bucket), Key: aws.String(key), ExpectedBucketOwner: s.owner,
+			ContentType: aws.String("application/octet-stream"),
+		})
+		return err
 	})
 	if err != nil {
 		return nil, r.failed(ctx, err)
@@ -50,18 +54,23 @@ func (u *upload) Part(ctx context.Context, buffers [][]byte) error {
 	if err := u.check(ctx); err != nil {
 		return err
 	}
-	b, rules := newBody(buffers), u.rules
-	if err := objstore.Invalid("multipart", u.key, rules.Add(b.size)); err != nil {
+	rules := u.rules
+	if err := objstore.Invalid("multipart", u.key, rules.Add(objstore.Size(buffers))); err != nil {
 		return err
 	}
 	s := u.store
 	r, ctx, cancel := s.begin(ctx, "multipart", u.key, true)
 	defer cancel()
 	number := aws.Int32(int32(rules.Count))
-	out, err := s.client.UploadPart(ctx, &s3.UploadPartInput{
-		Bucket: aws.String(s.cfg.Bucket), Key: aws.String(u.key), ExpectedBucketOwner: s.owner,
-		UploadId: aws.String(u.id), PartNumber: number, Body: b, ContentLength: aws.Int64(b.size),
-	}, s.unsigned)
+	var out *s3.UploadPartOutput
+	err := r.do(ctx, func(ctx context.Context) (err error) {
+		b := newBody(buffers)
+		out, err = s.client.UploadPart(ctx, &s3.UploadPartInput{
+			Bucket: aws.String(s.cfg.Bucket), Key: aws.String(u.key), ExpectedBucketOwner: s.owner,
+			UploadId: aws.String(u.id), PartNumber: number, Body: b, ContentLength: aws.Int64(b.size),
+		}, s.unsigned)
+		return err
+	})
 	if err != nil {
 		return r.failed(ctx, err)
 	}
@@ -98,11 +107,14 @@ func (u *upload) complete(ctx context.Context) error {
 	s := u.store
 	r, ctx, cancel := s.begin(ctx, "multipart", u.key, true)
 	defer cancel()
-	_, err := s.client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
-		Bucket: aws.String(s.cfg.Bucket), Key: aws.String(u.key), ExpectedBucketOwner: s.owner,
-		UploadId: aws.String(u.id), IfNoneMatch: aws.String("*"),
-		MultipartUpload: &types.CompletedMultipartUpload{Parts: u.parts},
-	}, once)
+	err := r.do(ctx, func(ctx context.Context) error {
+		_, err := s.client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
+			Bucket: aws.String(s.cfg.Bucket), Key: aws.String(u.key), ExpectedBucketOwner: s.owner,
+			UploadId: aws.String(u.id), IfNoneMatch: aws.String("*"),
+			MultipartUpload: &types.CompletedMultipartUpload{Parts: u.parts},
+		}, once)
+		return err
+	})
 	if err != nil {
 		return r.failed(ctx, err)
 	}
@@ -127,9 +139,12 @@ func (u *upload) Abort(ctx context.Context) error {
 	s := u.store
 	r, ctx, cancel := s.begin(ctx, "multipart", u.key, true)
 	defer cancel()
-	_, err := s.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
-		Bucket: aws.String(s.cfg.Bucket), Key: aws.String(u.key), ExpectedBucketOwner: s.owner,
-		UploadId: aws.String(u.id),
+	err := r.do(ctx, func(ctx context.Context) error {
+		_, err := s.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
+			Bucket: aws.String(s.cfg.Bucket), Key: aws.String(u.key), ExpectedBucketOwner: s.owner,
+			UploadId: aws.String(u.id),
+		})
+		return err
 	})
 	if err != nil {
 		if err = r.failed(ctx, err); !errors.Is(err, objstore.ErrNotFound) {

@@ -24,17 +24,20 @@ func (s *Store) PutNew(ctx context.Context, key string, buffers [][]byte, crc32c
 	}
 	r, ctx, cancel := s.begin(ctx, "put", key, true)
 	defer cancel()
-	b := newBody(buffers)
-	_, err := s.client.PutObject(ctx, &s3.PutObjectInput{
-		Bucket:              aws.String(s.cfg.Bucket),
-		Key:                 aws.String(key),
-		Body:                b,
-		ContentLength:       aws.Int64(b.size),
-		ContentType:         aws.String("application/octet-stream"),
-		IfNoneMatch:         aws.String("*"),
-		ChecksumCRC32C:      aws.String(encodeSum(crc32c)),
-		ExpectedBucketOwner: s.owner,
-	}, once, s.unsigned)
+	err := r.do(ctx, func(ctx context.Context) error {
+		b := newBody(buffers)
+		_, err := s.client.PutObject(ctx, &s3.PutObjectInput{
+			Bucket:              aws.String(s.cfg.Bucket),
+			Key:                 aws.String(key),
+			Body:                b,
+			ContentLength:       aws.Int64(b.size),
+			ContentType:         aws.String("application/octet-stream"),
+			IfNoneMatch:         aws.String("*"),
+			ChecksumCRC32C:      aws.String(encodeSum(crc32c)),
+			ExpectedBucketOwner: s.owner,
+		}, once, s.unsigned)
+		return err
+	})
 	if err != nil {
 		return r.failed(ctx, err)
 	}
@@ -61,7 +64,11 @@ func (s *Store) Head(ctx context.Context, key string) (objstore.Info, error) {
 	}
 	r, ctx, cancel := s.begin(ctx, "head", key, false)
 	defer cancel()
-	out, err := s.head(ctx, key)
+	var out *s3.HeadObjectOutput
+	err := r.do(ctx, func(ctx context.Context) (err error) {
+		out, err = s.head(ctx, key)
+		return err
+	})
 	if err != nil {
 		return objstore.Info{}, r.failed(ctx, err)
 	}
@@ -81,8 +88,11 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	}
 	r, ctx, cancel := s.begin(ctx, "delete", key, true)
 	defer cancel()
-	_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{
-		Bucket: aws.String(s.cfg.Bucket), Key: aws.String(key), ExpectedBucketOwner: s.owner,
+	err := r.do(ctx, func(ctx context.Context) error {
+		_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{
+			Bucket: aws.String(s.cfg.Bucket), Key: aws.String(key), ExpectedBucketOwner: s.owner,
+		})
+		return err
 	})
 	if err == nil {
 		return nil
@@ -142,7 +152,11 @@ func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]ob
 func (s *Store) listSome(ctx context.Context, in *s3.ListObjectsV2Input, prefix string) (*s3.ListObjectsV2Output, error) {
 	r, ctx, cancel := s.begin(ctx, "list", prefix, false)
 	defer cancel()
-	out, err := s.client.ListObjectsV2(ctx, in)
+	var out *s3.ListObjectsV2Output
+	err := r.do(ctx, func(ctx context.Context) (err error) {
+		out, err = s.client.ListObjectsV2(ctx, in)
+		return err
+	})
 	if err == nil {
 		return out, nil
 	}

@@ -75,6 +75,9 @@ func (s *Store) options(o *s3.Options) {
 		Transport:     s.transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
+	if s.cfg.Credentials != nil {
+		o.Credentials = s.cfg.Credentials // past the SDK's cache, which would hold on to what has been renewed
+	}
 	if o.Credentials != nil {
 		o.Credentials = namedCredentials{o.Credentials}
 	}
@@ -109,6 +112,9 @@ func (n namedCredentials) Retrieve(ctx context.Context) (aws.Credentials, error)
 	c, err := n.CredentialsProvider.Retrieve(ctx)
 	if err != nil {
 		return c, credentialsError{err}
+	}
+	if used, ok := ctx.Value(usedKey{}).(*string); ok {
+		*used = c.AccessKeyID
 	}
 	return c, nil
 }
