@@ -167,7 +167,9 @@ func TestTrusts(t *testing.T) {
 func FuzzGlob(f *testing.F) {
 	f.Add("a*b?", "aXXbY")
 	f.Fuzz(func(t *testing.T, pattern, s string) {
-		glob(pattern, s) // ends
+		if glob(pattern, s) && !glob(pattern+"*", s+"x") {
+			t.Errorf("%q matches %q, and not what is longer", pattern, s)
+		}
 		if !glob(quote(s), s) || !glob("*"+quote(s)+"*", "x"+s+"y") || !glob("*", s) {
 			t.Errorf("%q does not match itself", s)
 		}
