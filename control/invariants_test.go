@@ -22,6 +22,7 @@ func tinyLimits() Limits {
 	l.MaxExtentBytes = 200
 	l.MaxProducers, l.MaxSessions, l.MaxNodes, l.MaxNames = 8, 3, 6, 5
 	l.MaxUnanswered, l.MaxGroups, l.MaxOffsets, l.TickWork = 4, 3, 6, 5
+	l.MaxGrants, l.MaxBindings, l.MaxJoinTokens, l.MaxAuditEvents = 3, 3, 2, 10
 	return l
 }
 
@@ -74,7 +75,8 @@ func TestI10Bounded(t *testing.T) {
 			over := x.Topics > l.MaxTopics || x.Partitions > l.MaxPartitions || x.IndexEntries > int64(l.MaxIndexEntries) ||
 				x.Segments > l.MaxSegments || x.DeadObjects > l.MaxDeadObjects || x.Producers > l.MaxProducers ||
 				x.Sessions > l.MaxSessions || x.Groups > l.MaxGroups || x.Offsets > l.MaxOffsets ||
-				s.nodes.Len() > l.MaxNodes || len(s.words) > l.MaxNames || x.ProducerIDs > x.Producers
+				s.nodes.Len() > l.MaxNodes || len(s.words) > l.MaxNames || x.ProducerIDs > x.Producers ||
+				s.grants.Len() > l.MaxGrants || s.bindings.Len() > l.MaxBindings || s.joinTokens.Len() > l.MaxJoinTokens || s.audit.Len() > l.MaxAuditEvents
 			if over {
 				t.Fatalf("seed %d step %d: %+v after %v", seed, step, x, cmd)
 			}

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -47,23 +48,25 @@ func (c *chaos) command(s *State) *controlpb.Command {
 		c.now += int64(c.n(50))
 	}
 	cmd := &controlpb.Command{Time: c.now}
+	if c.n(10) == 0 {
+		c.walls(s, cmd)
+		return cmd
+	}
 	switch k := c.n(100); {
 	case k < 45:
 		cmd.Op = &controlpb.Command_Commit{Commit: c.commit(s)}
 	case k < 52:
 		cmd.Op = &controlpb.Command_Tick{Tick: &controlpb.TickCommand{}}
 	case k < 57:
-		cmd.Op = &controlpb.Command_Login{Login: &controlpb.LoginCommand{GossipKey: []byte("key"), Request: &controlpb.LoginRequest{
-			Agent: c.one("a", "b", "c", "d", "e", ""), Group: c.one("prod", "prod", "analytics", "*"), Roles: []string{c.one("produce", "produce", "fetch")},
-			Zone: "zone", KafkaAddress: "kafka", GossipAddress: "gossip", PeerAddress: "peer", Version: "version",
-		}}}
+		cmd.Op = &controlpb.Command_Login{Login: c.login(s)}
 	case k < 59:
 		cmd.Op = &controlpb.Command_EndSession{EndSession: &controlpb.EndSessionRequest{Session: c.session(s)}}
 	case k < 64:
 		c.ids++
 		id := topic.ID{c.ids, 7}
 		cmd.Op = &controlpb.Command_CreateTopic{CreateTopic: &controlpb.CreateTopicCommand{
-			Name: c.one("t1", "t2", "t3", "t4", "bad name"), Id: id[:], Partitions: int32(c.n(5)), Share: c.one("default", "default", "other"),
+			Group: c.one("", "prod", "analytics"),
+			Name:  c.one("t1", "t2", "t3", "t4", "bad name"), Id: id[:], Partitions: int32(c.n(5)), Share: c.one("default", "default", "other"),
 			Config: map[string]string{"retention.ms": fmt.Sprint(c.n(4) * 600_000), "retention.bytes": fmt.Sprint(c.n(4)*2000 - 1)},
 		}}
 	case k < 66:
@@ -75,7 +78,9 @@ func (c *chaos) command(s *State) *controlpb.Command {
 			Id: c.topicID(s), Config: map[string]string{"retention.ms": c.one("1000", "60000000", "-1", "x")},
 		}}
 	case k < 78:
-		cmd.Op = &controlpb.Command_InitProducer{InitProducer: &controlpb.InitProducerCommand{ProducerId: int64(c.n(12)) - 4, Epoch: int32(c.n(4)) - 1}}
+		cmd.Op = &controlpb.Command_InitProducer{InitProducer: &controlpb.InitProducerCommand{
+			ProducerId: c.producerID(s, int64(c.n(12))-4), Epoch: int32(c.n(4)) - 1, Group: c.one("", "prod", "prod", "analytics"),
+		}}
 	case k < 84:
 		cmd.Op = &controlpb.Command_CommitOffsets{CommitOffsets: c.offsets(s)}
 	case k < 86:
@@ -98,6 +103,83 @@ func (c *chaos) command(s *State) *controlpb.Command {
 		cmd.Op = &controlpb.Command_CreateShare{CreateShare: &controlpb.CreateShareCommand{Share: &controlpb.Share{Name: c.one("default", "default", "other", "!")}}}
 	}
 	return cmd
+}
+
+// producerID is of nobody or of a group, with a number that is near one given out.
+func (c *chaos) producerID(s *State, number int64) int64 {
+	if c.n(3) == 0 || len(s.words) == 0 || number < 0 {
+		return number
+	}
+	return ownedID(number, uint16(c.n(len(s.words)+1)))
+}
+
+func (c *chaos) login(s *State) *controlpb.LoginCommand {
+	l := &controlpb.LoginCommand{GossipKey: []byte("key"), Request: &controlpb.LoginRequest{
+		Agent: c.one("a", "b", "c", "d", "e", ""), Group: c.one("prod", "prod", "analytics", "*"), Roles: []string{c.one("produce", "produce", "fetch")},
+		Zone: "zone", KafkaAddress: "kafka", GossipAddress: "gossip", PeerAddress: "peer", Version: "version",
+	}}
+	if names := s.bindings.Keys(); len(names) > 0 && c.n(4) > 0 {
+		b, _ := s.bindings.Get(names[c.n(len(names))])
+		l.Binding, l.Identity = b.pb.GetName(), "somebody"
+		l.Request.Group, l.Request.Roles = b.pb.GetGroup(), b.pb.GetRoles()
+	}
+	return l
+}
+
+// walls makes up a change of the walls, a token that is used, a step of a rotation, or something for the audit.
+func (c *chaos) walls(s *State, cmd *controlpb.Command) {
+	until := int64(0)
+	if c.n(2) == 0 {
+		until = c.now + int64(c.n(4_000_000)) - 1000
+	}
+	group, share, hash := c.one("prod", "analytics"), c.one("default", "other"), bytes.Repeat([]byte{byte(c.n(4))}, hashBytes)
+	ch := &controlpb.WallChange{}
+	switch k := c.n(30); {
+	case k < 3:
+		ch.Change = &controlpb.WallChange_PutShare{PutShare: &controlpb.Share{Name: share, Bucket: "mem://", Region: c.one("", "eu", "!"), Roles: []*controlpb.ShareRole{
+			{Group: group, Role: c.one("produce", "fetch", "x"), RoleArn: c.one("", "arn:aws:iam::1:role/r"), ExternalId: "e"},
+		}}}
+	case k < 6:
+		ch.Change = &controlpb.WallChange_PutGroup{PutGroup: &controlpb.AgentGroup{Name: group, Roles: []string{"fetch", "produce"}[:c.n(3)], Zones: []string{"z"}, Note: "n",
+			Quota: &controlpb.Quota{BytesIn: 1, ProducerIds: int64(c.n(4)), Partitions: int64(c.n(9)) - 1}}}
+	case k < 13:
+		ch.Change = &controlpb.WallChange_PutGrant{PutGrant: &controlpb.Grant{Name: c.one("g1", "g2", "g3", "g4", "g5"), Group: group, Share: share, Access: c.one("produce", "produce", "fetch"),
+			Topic: c.one("", "", "t", "t1"), Prefix: c.n(3) == 0, Create: c.n(4) == 0, Until: until}}
+	case k < 15:
+		ch.Change = &controlpb.WallChange_RemoveGrant{RemoveGrant: c.one("g1", "g2", "g3", "g4", "g5")}
+	case k < 20:
+		b := &controlpb.Binding{Name: c.one("root", "agents", "readers"), Admin: c.n(2) == 0, Match: &controlpb.Match{Method: MethodMTLS, Uri: c.one("spiffe://x/a", "spiffe://x/b")}}
+		if c.n(3) > 0 {
+			b.Group, b.Roles, b.IdPrefixes, b.MaxAgents = group, []string{"fetch", "produce"}[:c.n(3)], []string{group + "-"}, int32(c.n(3))
+			b.Shares = []string{"default", "other"}[:c.n(3)]
+		}
+		ch.Change = &controlpb.WallChange_PutBinding{PutBinding: b}
+	case k < 24:
+		ch.Change = &controlpb.WallChange_RemoveBinding{RemoveBinding: c.one(append(s.bindings.Keys(), "nobody")...)}
+	case k < 25:
+		ch.Change = &controlpb.WallChange_PutJoinToken{PutJoinToken: &controlpb.JoinToken{Hash: hash, Until: until, Group: group, Roles: []string{"fetch"}, IdPrefixes: []string{"*"}}}
+	case k < 26:
+		cmd.Op = &controlpb.Command_ConsumeToken{ConsumeToken: &controlpb.ConsumeTokenCommand{Hash: hash, Agent: c.one("a", "b", ""), Uri: c.one("spiffe://x/j", "spiffe://x/k", "")}}
+		return
+	case k < 27:
+		keys, _ := s.GossipKeys(group)
+		cmd.Op = &controlpb.Command_RotateKeys{RotateKeys: &controlpb.RotateKeysCommand{Group: group, Epoch: keys.GetEpoch() - uint64(c.n(2))}}
+		return
+	case k < 28:
+		cmd.Op = &controlpb.Command_Audit{Audit: &controlpb.AuditCommand{Events: []*controlpb.AuditEvent{{Kind: "fetch", Group: group, Topic: "t1", Bytes: int64(c.n(99)), Records: 1, Grant: "g1", Detail: strings.Repeat("d", c.n(2000))}}}}
+		return
+	default:
+		ch = []*controlpb.WallChange{
+			{Change: &controlpb.WallChange_RevokeGroup{RevokeGroup: group}}, {Change: &controlpb.WallChange_RotateGroup{RotateGroup: group}},
+			{Change: &controlpb.WallChange_RevokeRole{RevokeRole: &controlpb.RevokeRole{Group: group, Role: c.one("produce", "fetch")}}},
+			{Change: &controlpb.WallChange_RemoveGroup{RemoveGroup: group}}, {Change: &controlpb.WallChange_RemoveShare{RemoveShare: "other"}}, {}, nil,
+		}[c.n(7)]
+	}
+	w := &controlpb.ChangeWallsCommand{Change: ch, Identity: "root", GossipKey: []byte("key2")}
+	if c.n(8) == 0 {
+		w.GossipKey = nil
+	}
+	cmd.Op = &controlpb.Command_ChangeWalls{ChangeWalls: w}
 }
 
 func (c *chaos) group() string { return c.one("g1", "g2", "g3", "g4", "") }
@@ -172,7 +254,7 @@ func (c *chaos) manifest(s *State) segment.Manifest {
 				r := segment.Row{Partition: topic.Partition{Topic: t.topic.ID, Index: int32(i)}, Position: at, Length: 61 + uint32(c.n(100)),
 					Records: 1 + uint32(c.n(3)), MaxTimestamp: c.now - int64(c.n(5000)), Producer: segment.Producer{ID: segment.NoProducer}}
 				if c.n(2) == 0 {
-					r.Producer = segment.Producer{ID: int64(c.n(8)), Epoch: int16(c.n(5) / 4), First: int32(c.n(12))}
+					r.Producer = segment.Producer{ID: c.producerID(s, int64(c.n(8))), Epoch: int16(c.n(5) / 4), First: int32(c.n(12))}
 					if i, ok := s.producerAt[producerKey{r.Producer.ID, c.number(s, r.Partition)}]; ok && c.n(3) > 0 {
 						p := s.producers.At(i)
 						r.Producer.Epoch, r.Producer.First = p.epoch, p.last+1

@@ -3,6 +3,7 @@ package control
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,9 +20,9 @@ import (
 //
 //	limits   max-producers=2 …          begins again with other limits
 //	share    NAME                       creates a share
-//	login    AGENT [group=] [roles=()] [gossip=]
+//	login    AGENT [group=] [roles=()] [gossip=] [binding=]
 //	end      s=1
-//	topic    NAME [partitions=1] [share=default] [retention.ms=…]
+//	topic    NAME [partitions=1] [share=default] [group=] [retention.ms=…]
 //	alter    NAME KEY=VALUE …           replaces its overrides
 //	grow     NAME 4
 //	delete   NAME
@@ -29,7 +30,7 @@ import (
 //	         a ROW is TOPIC/PARTITION=RECORDS, then optionally
 //	           pid=ID/EPOCH/FIRST (or …/FIRST-LAST)  bytes=100  ts=5  hole=100 (bytes left out before the row)
 //	ack      s=1 seq=N acked=N          an empty commit that only acknowledges
-//	producer [id=7 epoch=0]             InitProducerId
+//	producer [id=7 epoch=0] [group=]    InitProducerId
 //	offset   GROUP TOPIC/P=OFFSET …     commits offsets
 //	forget   GROUP TOPIC/P …            deletes offsets
 //	sync     GROUP [generation=1] MEMBER …
@@ -42,6 +43,7 @@ import (
 //	find     TOPIC/P ts=…
 //	restart                             goes on with the state that a snapshot gives back
 //	show     topics|groups|sessions|stats|dead
+//	and those of the walls, in walls_script_test.go
 //
 // after= defaults to the last sequence the lane has. Before and after each command the state is
 // written and read back, and both must write the same bytes (I4); every partition is checked for
@@ -240,6 +242,7 @@ func (w *script) run(t *testing.T, d *datadriven.TestData) string {
 		"forget": w.forget, "sync": w.sync, "drop": w.drop, "time": w.time, "elect": w.elect, "confirm": w.confirm,
 		"tick": w.tick, "due": w.due, "plan": w.plan, "find": w.find, "restart": w.restart, "show": w.show,
 	}
+	maps.Copy(steps, w.wallSteps())
 	step, ok := steps[d.Cmd]
 	if !ok {
 		d.Fatalf(t, "unknown command %q", d.Cmd)
@@ -292,11 +295,24 @@ func (w *script) login(a *args) string {
 		roles = []string{RoleProduce, RoleFetch}
 	}
 	q := &controlpb.LoginRequest{Agent: a.words[0], Group: a.text("group", "prod"), Roles: roles, GossipAddress: a.text("gossip", "")}
-	r := w.apply(&controlpb.Command{Op: &controlpb.Command_Login{Login: &controlpb.LoginCommand{Request: q, GossipKey: []byte(a.text("key", "k"))}}})
+	r := w.apply(&controlpb.Command{Op: &controlpb.Command_Login{Login: &controlpb.LoginCommand{
+		Request: q, GossipKey: []byte(a.text("key", "k")), Binding: a.text("binding", ""), Identity: a.text("binding", ""),
+	}}})
+	if r.Login == nil && r.Reason != "" {
+		return told(r)
+	}
 	if r.Login == nil {
 		return code(r.Code)
 	}
 	out := fmt.Sprintf("session %d node %d key %s", r.Login.Session, r.Login.NodeId, r.Login.GossipKey)
+	if a.is("shares") {
+		for _, sh := range r.Login.Shares {
+			out += fmt.Sprintf(" %s in %s", sh.GetName(), sh.GetBucket())
+			for _, role := range sh.GetRoles() {
+				out += fmt.Sprintf(" as %s/%s=%s", role.GetGroup(), role.GetRole(), role.GetRoleArn())
+			}
+		}
+	}
 	if len(r.Login.Seeds) > 0 {
 		out += fmt.Sprintf(" seeds %v", r.Login.Seeds)
 	}
@@ -322,8 +338,11 @@ func (w *script) topic(a *args) string {
 	id := topic.ID{w.nextID}
 	r := w.apply(&controlpb.Command{Op: &controlpb.Command_CreateTopic{CreateTopic: &controlpb.CreateTopicCommand{
 		Name: a.words[0], Id: id[:], Partitions: int32(a.num("partitions", 1)), Share: a.text("share", "default"),
-		Config: overrides(a, "partitions", "share"),
+		Config: overrides(a, "partitions", "share", "group"), Group: a.text("group", ""),
 	}}})
+	if r.Reason != "" {
+		return told(r)
+	}
 	return code(r.Code)
 }
 
@@ -336,9 +355,13 @@ func (w *script) alter(a *args) string {
 
 func (w *script) grow(a *args) string {
 	id := w.id(a.words[0])
-	return code(w.apply(&controlpb.Command{Op: &controlpb.Command_CreatePartitions{CreatePartitions: &controlpb.CreatePartitionsCommand{
+	r := w.apply(&controlpb.Command{Op: &controlpb.Command_CreatePartitions{CreatePartitions: &controlpb.CreatePartitionsCommand{
 		Id: id[:], Partitions: int32(a.number(a.words[1])),
-	}}}).Code)
+	}}})
+	if r.Reason != "" {
+		return told(r)
+	}
+	return code(r.Code)
 }
 
 func (w *script) delete(a *args) string {
@@ -459,8 +482,11 @@ func (w *script) reply(m segment.Manifest, r Result) string {
 
 func (w *script) producer(a *args) string {
 	r := w.apply(&controlpb.Command{Op: &controlpb.Command_InitProducer{InitProducer: &controlpb.InitProducerCommand{
-		ProducerId: a.num("id", -1), Epoch: int32(a.num("epoch", -1)),
+		ProducerId: a.num("id", -1), Epoch: int32(a.num("epoch", -1)), Group: a.text("group", ""),
 	}}})
+	if r.Reason != "" {
+		return told(r)
+	}
 	if r.Code != 0 {
 		return code(r.Code)
 	}
@@ -606,6 +632,8 @@ func (w *script) show(a *args) string {
 			fmt.Fprintf(&b, "%s nonce %x %d bytes\n", o.Object.ID, o.Object.Nonce, o.Size)
 			return true
 		})
+	case "walls":
+		return w.showWalls()
 	case "stats":
 		x := w.s.Stats()
 		fmt.Fprintf(&b, "topics %d partitions %d entries %d segments %d dead %d bytes %d\n", x.Topics, x.Partitions, x.IndexEntries, x.Segments, x.DeadObjects, x.LiveBytes)
