@@ -180,6 +180,7 @@ func TestWallsStandBetweenTwoGroups(t *testing.T) {
 	w.grantTakenFromUnderAReader(producer)
 	w.grantRunsOut(producer)
 	w.bindingTaken(producer)
+	w.producersLoseAGrant(producer)
 }
 
 // applyAgain applies the file a second time, which changes nothing.
@@ -460,6 +461,45 @@ func (w *walledLands) bindingTaken(producer *kgo.Client) {
 	eventually(t, "the reader goes on where it was", func() bool { return events.heard("without a binding") })
 	eventually(t, "the agents are ready", func() bool {
 		return errors.Join(w.running("analytics-1").readiness(), w.running("analytics-2").readiness()) == nil
+	})
+}
+
+// producersLoseAGrant takes one of two grants of those who write, and then their binding, while they write steadily to the
+// share of the other.
+func (w *walledLands) producersLoseAGrant(producer *kgo.Client) {
+	w.t.Helper()
+	t := w.t
+	ctx, cancel := context.WithCancel(w.ctx)
+	defer cancel()
+	steady, client := make(chan error, 1), w.client("prod")
+	go func() {
+		for ctx.Err() == nil {
+			if err := client.ProduceSync(w.ctx, texts("metrics", "steady")...).FirstErr(); err != nil {
+				steady <- err
+				return
+			}
+		}
+		steady <- nil
+	}()
+	w.run("grant", "delete", "p2")
+	if err := producer.ProduceSync(w.ctx, texts("ledger-open-eu", "refused")...).FirstErr(); !errors.Is(err, kerr.TopicAuthorizationFailed) {
+		t.Errorf("produced without a grant: %v", err)
+	}
+	w.run("grant", "create", "p2", "--group", "prod", "--access", "produce", "--share", "ledger", "--prefix", "ledger-")
+	eventually(t, "the producer is let in again", func() bool {
+		return producer.ProduceSync(w.ctx, texts("ledger-open-eu", "taken")...).FirstErr() == nil
+	})
+	cancel()
+	if err := <-steady; err != nil {
+		t.Errorf("a producer whose grant stood: %v", err)
+	}
+	w.run("binding", "delete", "prod")
+	if err := producer.ProduceSync(w.ctx, texts("metrics", "refused")...).FirstErr(); !errors.Is(err, kerr.TopicAuthorizationFailed) {
+		t.Errorf("produced without a binding: %v", err)
+	}
+	w.run("binding", "apply", "-f", filepath.Join(w.dir, "walls.yaml"))
+	eventually(t, "the producer's agents are let in again", func() bool {
+		return producer.ProduceSync(w.ctx, texts("metrics", "taken")...).FirstErr() == nil
 	})
 }
 

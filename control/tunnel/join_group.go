@@ -41,6 +41,9 @@ func (t *Tunnel) joinGroup(ctx context.Context, c *call) (kmsg.Response, error) 
 	if err != nil {
 		return nil, err
 	}
+	if code := t.askGroup(c, req.Group); code != 0 { // the walls may have changed while it waited
+		return answerJoin(req, &coordinator.JoinReply{Code: code, Generation: -1, Member: req.MemberID}), nil
+	}
 	if reply.Join.Code == 0 {
 		t.log.Debug("member joined", "group", req.Group, "member", reply.Join.Member, "generation", reply.Join.Generation, "reason", text(req.Reason))
 	}

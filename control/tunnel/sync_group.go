@@ -43,6 +43,9 @@ func (t *Tunnel) syncGroup(ctx context.Context, c *call) (kmsg.Response, error) 
 	if err != nil {
 		return nil, err
 	}
+	if code := t.askGroup(c, req.Group); code != 0 { // the walls may have changed while it waited
+		return answerSync(&coordinator.SyncReply{Code: code}), nil
+	}
 	return answerSync(reply.Sync), nil
 }
 

@@ -371,3 +371,55 @@ func TestI6AWallIsAskedAboutEveryTime(t *testing.T) {
 		t.Error("the group is gone with its binding")
 	}
 }
+
+// TestI6AParkedRequestMeetsTheWallsAsTheyAreByThen: a member that waits for its group is not let into it once its binding
+// is gone.
+func TestI6AParkedRequestMeetsTheWallsAsTheyAreByThen(t *testing.T) {
+	w := newWalled(t)
+	w.as(analytics)
+	join := func(member string) *kmsg.JoinGroupRequest {
+		r := request(w.fixture, kmsg.NewPtrJoinGroupRequest(), func(r *kmsg.JoinGroupRequest) {
+			r.Group, r.MemberID, r.SessionTimeoutMillis, r.RebalanceTimeoutMillis, r.ProtocolType = "analytics-g", member, 30_000, 60_000, "consumer"
+			r.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "range", Metadata: []byte("m")}}
+		})
+		return r
+	}
+	enter := func() string { // a new member is sent back with its id first
+		t.Helper()
+		return get[*kmsg.JoinGroupResponse](t, w.fixture, join("")).MemberID
+	}
+	first := enter()
+	if got := get[*kmsg.JoinGroupResponse](t, w.fixture, join(first)); got.ErrorCode != 0 {
+		t.Fatal(got.ErrorCode)
+	}
+	second, answered := enter(), make(chan int16, 1)
+	go func() { // waits until the first member joins again
+		resp, err := w.ask(t.Context(), join(second))
+		if err != nil {
+			t.Error(err)
+			answered <- -1
+			return
+		}
+		answered <- resp.(*kmsg.JoinGroupResponse).ErrorCode
+	}()
+	for parked := false; !parked; {
+		w.mu.Lock()
+		tm := w.term
+		w.mu.Unlock()
+		tm.mu.Lock()
+		parked = tm.desk.Waiting() > 0
+		tm.mu.Unlock()
+	}
+	w.change(&controlpb.WallChange{Change: &controlpb.WallChange_RemoveBinding{RemoveBinding: "analytics"}})
+	other := w.fixture
+	leave := request(other, kmsg.NewPtrLeaveGroupRequest(), func(r *kmsg.LeaveGroupRequest) {
+		r.Group, r.Members = "analytics-g", []kmsg.LeaveGroupRequestMember{{MemberID: first}}
+	})
+	got, err := other.Call(t.Context(), operator, &controlpb.CallRequest{Key: int32(leave.Key()), Version: int32(leave.Version), Body: leave.AppendTo(nil)})
+	if err != nil || len(got.GetBody()) == 0 {
+		t.Fatal(err)
+	}
+	if code := <-answered; code != codeGroupDenied {
+		t.Errorf("the member that waited: code %d", code)
+	}
+}
