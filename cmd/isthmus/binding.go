@@ -214,11 +214,7 @@ be let in again.`,
 	}
 	f.add(cmd.Flags())
 	return asOperator(cmd, func(ctx context.Context, o *operator, args []string) error {
-		w, err := o.client.Walls(ctx)
-		if err != nil {
-			return err
-		}
-		b, err := bindingNoun.find(w, args[0])
+		b, err := bindingNoun.get(ctx, o, args[0])
 		if err != nil {
 			return err
 		}

@@ -153,7 +153,7 @@ the grants say. What must stay apart gets a share of its own.`,
 		}
 		if err := grantNoun.absent(w, g.Name); err != nil {
 			if len(args) == 0 {
-				err = fmt.Errorf("%w, or give this one a name: isthmus grant create NAME ...", err)
+				err = fmt.Errorf("%w, or give this one a name: isthmus grant create NAME --group GROUP", err)
 			}
 			return err
 		}
@@ -176,11 +176,7 @@ func newGrantAlter() *cobra.Command {
 		if !flags.Changed("topic") && !flags.Changed("prefix") && !flags.Changed("create-topics") && !flags.Changed("until") {
 			return usageError{errors.New("nothing to change: give --topic, --prefix, --create-topics or --until")}
 		}
-		w, err := o.client.Walls(ctx)
-		if err != nil {
-			return err
-		}
-		g, err := grantNoun.find(w, args[0])
+		g, err := grantNoun.get(ctx, o, args[0])
 		if err != nil {
 			return err
 		}

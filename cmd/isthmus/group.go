@@ -142,11 +142,7 @@ func newGroupAlter() *cobra.Command {
 		} else if !some {
 			return usageError{errors.New("nothing to change: give --roles, --zones, --note or a quota (try: isthmus group alter --help)")}
 		}
-		w, err := o.client.Walls(ctx)
-		if err != nil {
-			return err
-		}
-		g, err := groupNoun.find(w, args[0])
+		g, err := groupNoun.get(ctx, o, args[0])
 		if err != nil {
 			return err
 		}

@@ -109,11 +109,7 @@ another bucket. Agents hear of the change within a heartbeat.`,
 		if !changed("region") && !changed("kms-key") && !changed("account") && len(roles)+len(f.noRoles) == 0 {
 			return usageError{errors.New("nothing to change: give --region, --kms-key, --account, --role or --remove-role")}
 		}
-		w, err := o.client.Walls(ctx)
-		if err != nil {
-			return err
-		}
-		s, err := shareNoun.find(w, args[0])
+		s, err := shareNoun.get(ctx, o, args[0])
 		if err != nil {
 			return err
 		}

@@ -43,6 +43,15 @@ func (n noun[T]) find(w client.Walls, name string) (T, error) {
 	return none, fmt.Errorf("%w (isthmus %s list shows those there are)", fault, n.what)
 }
 
+// get asks the control plane for the one of a name.
+func (n noun[T]) get(ctx context.Context, o *operator, name string) (x T, err error) {
+	w, err := o.client.Walls(ctx)
+	if err != nil {
+		return x, err
+	}
+	return n.find(w, name)
+}
+
 // absent refuses to create what is there.
 func (n noun[T]) absent(w client.Walls, name string) error {
 	for _, x := range n.all(w) {
@@ -83,11 +92,7 @@ func (n noun[T]) describeCommand(example string) *cobra.Command {
 		Example: "  isthmus " + n.what + " describe " + example,
 	}
 	return asOperator(cmd, func(ctx context.Context, o *operator, args []string) error {
-		w, err := o.client.Walls(ctx)
-		if err != nil {
-			return err
-		}
-		x, err := n.find(w, args[0])
+		x, err := n.get(ctx, o, args[0])
 		if err != nil {
 			return err
 		}
@@ -101,11 +106,7 @@ func (n noun[T]) deleteCommand(short, example string) *cobra.Command {
 		Example: "  isthmus " + n.what + " delete " + example,
 	}
 	return asOperator(cmd, func(ctx context.Context, o *operator, args []string) error {
-		w, err := o.client.Walls(ctx)
-		if err != nil {
-			return err
-		}
-		x, err := n.find(w, args[0])
+		x, err := n.get(ctx, o, args[0])
 		if err != nil {
 			return err
 		}
