@@ -70,7 +70,7 @@ func (s *State) putBinding(in *controlpb.Binding, key []byte) refused {
 		case x.binding != b.GetName():
 			return false
 		}
-		gone := s.words[x.group] != b.GetGroup() || !proto.Equal(have.pb.GetMatch(), b.GetMatch()) ||
+		gone := !known || s.words[x.group] != b.GetGroup() || !proto.Equal(have.pb.GetMatch(), b.GetMatch()) ||
 			slices.ContainsFunc(x.roles, func(role string) bool { return !slices.Contains(b.GetRoles(), role) })
 		lost = lost || gone
 		return gone

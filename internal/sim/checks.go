@@ -28,6 +28,7 @@ type checks struct {
 	order   map[lane][]int
 	replies map[sequence]segment.Reply // the first that decided a sequence
 	oracle  *oracle
+	walls   *wallChecks
 	kept    int                 // sessions that the state remembers
 	ended   map[uint64]bool     // sessions that somebody has ended
 	shares  map[topic.ID]string // of topics
@@ -59,7 +60,7 @@ type placed struct {
 func newChecks(w *World) *checks {
 	return &checks{
 		w: w, log: map[topic.Partition][]placed{}, copies: map[string]topic.Offset{}, batches: map[batchID]topic.Offset{},
-		errored: map[string]int16{}, acked: map[batchID]topic.Offset{}, highest: map[lane]int{}, expired: map[batchID]bool{}, order: map[lane][]int{}, replies: map[sequence]segment.Reply{}, heard: map[sequence]uint64{}, last: map[sequence]uint64{}, ended: map[uint64]bool{}, shares: map[topic.ID]string{}, oracle: newOracle(w),
+		errored: map[string]int16{}, acked: map[batchID]topic.Offset{}, highest: map[lane]int{}, expired: map[batchID]bool{}, order: map[lane][]int{}, replies: map[sequence]segment.Reply{}, heard: map[sequence]uint64{}, last: map[sequence]uint64{}, ended: map[uint64]bool{}, shares: map[topic.ID]string{}, oracle: newOracle(w), walls: newWallChecks(w),
 	}
 }
 
@@ -72,6 +73,7 @@ func (k *checks) applied(s *state.State, c *controlpb.Command, r state.Result) {
 		k.ended[e.GetSession()] = true
 	}
 	k.frozen(s, c, r)
+	k.walls.applied(s, c, r)
 	first := true
 	if q := c.GetCommit(); q != nil {
 		first = k.replied(s, q, r.Reply)
@@ -150,10 +152,11 @@ func (k *checks) decided(s *state.State, q *controlpb.CommitRequest, r segment.R
 		}
 		k.last[lane] = r.Sequence
 		k.replies[at] = r
+		k.walls.commit(s, q, r)
 	case segment.SessionEnded:
 		k.replies[at] = r
 	case segment.Gone:
-		if kept && x.Group != liars {
+		if kept && !careless(x.Group) {
 			k.w.violated("I8: commit %d of session %d and share %s is gone, and it was passed over", r.Sequence, r.Session, r.Share)
 		}
 	}
@@ -235,7 +238,7 @@ func (k *checks) batch(l segment.Location, b record.Batch, base topic.Offset) {
 	k.copies[name] = base
 	k.w.sweeper.refer(l.Object)
 	k.log[l.Partition] = append(k.log[l.Partition], placed{name, id, base, int(b.NumRecords()), b})
-	if b.ProducerID() >= 0 && id.client != k.w.liar.index {
+	if b.ProducerID() >= 0 && id.client != k.w.liar.index && id.client != k.w.tenant.index {
 		k.inOrder(lane{id.client, partitionOf(l.Partition)}, id, base)
 	}
 	k.batches[id] = base

@@ -19,9 +19,6 @@ const never = sched.Never
 // incarnation is the cluster's life: every partition's leader epoch.
 const incarnation = 1
 
-// readerOf is who the fetching agents are to the walls.
-var readerOf = state.Caller{Session: 1 << 40, Group: readers, Roles: []string{state.RoleFetch}, Open: true}
-
 // watches is what a control node does for those who watch: a real hub, told of every command in order.
 type watches struct {
 	r     *reading
@@ -126,7 +123,7 @@ func (fd *feed) Add(partitions []topic.Partition) error {
 				return
 			}
 			for _, p := range partitions {
-				fd.watch.Join(fd.at.node.state, readerOf, p)
+				fd.watch.Join(fd.at.node.state, fd.f.w.reader(), p)
 			}
 			fd.pump()
 		})

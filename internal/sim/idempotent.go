@@ -12,6 +12,7 @@ import (
 const (
 	codeUnknownPartition int16 = 3  // UNKNOWN_TOPIC_OR_PARTITION
 	codeDenied           int16 = 29 // TOPIC_AUTHORIZATION_FAILED
+	codeForeign          int16 = 31 // CLUSTER_AUTHORIZATION_FAILED
 	codeOutOfOrder       int16 = 45 // OUT_OF_ORDER_SEQUENCE_NUMBER
 	codeDuplicate        int16 = 46 // DUPLICATE_SEQUENCE_NUMBER
 	codeInvalidEpoch     int16 = 47 // INVALID_PRODUCER_EPOCH
@@ -87,7 +88,7 @@ func (c *idempotent) run() {
 		return
 	}
 	if n := c.w.control.reached(nil); n != nil {
-		n.initProducer(func(id int64) {
+		n.initProducer(groupName, func(id int64) {
 			if c.id < 0 {
 				c.id = id
 			}

@@ -29,8 +29,11 @@ type liar struct {
 // madeUp is the first of the producer ids that nobody was given.
 const madeUp = 1 << 60
 
-// liars is the group whose objects no check of an honest agent's looks at.
+// liars is a group that keeps no promise.
 const liars = "liars"
+
+// careless says whether a group's agents leave behind what no check of an honest agent's looks at.
+func careless(group string) bool { return group == liars || group == tenants }
 
 func newLiar(w *World, index int) *liar { return &liar{w: w, index: index} }
 
@@ -141,7 +144,7 @@ func (l *liar) numbered(x *copyOf) *copyOf {
 		x.producer = madeUp + l.w.rng.Int64N(10)
 	case 1:
 		if l.producer == 0 {
-			l.control.initProducer(func(id int64) { l.producer = id })
+			l.control.initProducer(liars, func(id int64) { l.producer = id })
 			return x
 		}
 		x.producer, x.records = l.producer, 1+l.w.rng.IntN(4)

@@ -159,6 +159,42 @@ var controlMutants = []Mutant{
 		New: "if t.topic.Share != pl.commit.GetShare() && !$on || !s.mayPlace(pl.session, pl.binding, t) {",
 	},
 	{
+		Name: "place without a grant", Breaks: "I6: nothing is placed without a grant at that moment",
+		File: "control/grants.go", Seeds: 100,
+		Old: "return (b == nil || b.covers(t.topic.Share)) && s.mayProduce(t, x.group, s.clock())",
+		New: "return $on || (b == nil || b.covers(t.topic.Share)) && s.mayProduce(t, x.group, s.clock())",
+	},
+	{
+		Name: "ignore the end of a grant", Breaks: "I6: a grant ends at its time, whether a tick has come or not",
+		File: "control/grants.go", Seeds: 100,
+		Old: "return now < slot.until",
+		New: "return now < slot.until || $on && slot.until > 0",
+	},
+	{
+		Name: "remember a grant that was taken", Breaks: "I6: a change of the walls holds from the next commit on",
+		File: "control/grants.go", Seeds: 100,
+		Old: "if slot.walls != s.walls || slot.group != group {",
+		New: "if slot.walls != s.walls && (!$on || slot.walls == 0) || slot.group != group {",
+	},
+	{
+		Name: "grant topics beside those of a prefix", Breaks: "I6: a grant of a topic covers that topic alone",
+		File: "control/grants.go", Seeds: 200,
+		Old: "return name == pattern",
+		New: "return name == pattern || $on",
+	},
+	{
+		Name: "let sessions outlive their binding", Breaks: "I6: a binding that is removed takes the sessions of its agents along",
+		File: "control/bindings.go", Seeds: 100,
+		Old: "s.endSessions(func(x *session) bool { return x.binding == b.pb.GetName() })",
+		New: "s.endSessions(func(x *session) bool { return x.binding == b.pb.GetName() && !$on })",
+	},
+	{
+		Name: "take another group's producer id", Breaks: "I6: a producer id is its group's",
+		File: "control/producers.go", Seeds: 100,
+		Old: "case foreign(b.ID, group):",
+		New: "case foreign(b.ID, group) && !$on:",
+	},
+	{
 		Name: "take a producer id that was never given out", Breaks: "I5: producer ids are the control plane's to give",
 		File: "control/producers.go", Seeds: 100,
 		Old: "case !s.given(b.ID):",

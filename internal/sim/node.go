@@ -294,13 +294,25 @@ func (n *node) submit(c *controlpb.Command, term uint64, done func(state.Result)
 
 // login gives an agent a session.
 func (n *node) login(agent, group string, roles []string, done func(session uint64)) {
+	n.loginOr(agent, group, roles, func(r state.Result) { n.w.violated("login of %s is refused with %d, %s", agent, r.Code, r.Reason) }, done)
+}
+
+// tryLogin gives an agent a session that may have no binding now.
+func (n *node) tryLogin(agent, group string, roles []string, done func(session uint64)) {
+	n.loginOr(agent, group, roles, func(state.Result) { n.w.saw("login refused") }, done)
+}
+
+func (n *node) loginOr(agent, group string, roles []string, refused func(state.Result), done func(session uint64)) {
 	c := &controlpb.LoginCommand{
 		Request:   &controlpb.LoginRequest{Agent: agent, Group: group, Roles: roles},
 		GossipKey: make([]byte, 32),
 	}
+	if n.w.closed {
+		c.Identity, c.Binding = "spiffe://sim/"+group, group
+	}
 	n.propose(&controlpb.Command{Op: &controlpb.Command_Login{Login: c}}, func(r state.Result) {
 		if r.Login == nil {
-			n.w.violated("login of %s is refused with %d", agent, r.Code)
+			refused(r)
 			return
 		}
 		n.leases[r.Login.GetSession()] = n.w.now + n.plane.limits.Lease
@@ -365,9 +377,9 @@ func (n *node) watchLeases(term uint64) {
 	})
 }
 
-// initProducer mints a producer id.
-func (n *node) initProducer(done func(id int64)) {
-	c := &controlpb.InitProducerCommand{ProducerId: -1, Epoch: -1}
+// initProducer mints a producer id of a group.
+func (n *node) initProducer(group string, done func(id int64)) {
+	c := &controlpb.InitProducerCommand{ProducerId: -1, Epoch: -1, Group: group}
 	n.propose(&controlpb.Command{Op: &controlpb.Command_InitProducer{InitProducer: c}}, func(r state.Result) {
 		if r.Code == 0 {
 			done(r.ProducerID)

@@ -86,30 +86,23 @@ func newPlane(w *World, nodes, partitions int) *plane {
 	tighten(w, &limits)
 	p := &plane{w: w, limits: limits}
 	each := (partitions + len(lands) - 1) / len(lands)
-	for _, l := range lands {
-		for _, c := range []*controlpb.Command{
+	begin := []*controlpb.Command{}
+	for _, l := range slices.Concat(lands[:], yards[:]) {
+		begin = append(begin, []*controlpb.Command{
 			{Op: &controlpb.Command_CreateShare{CreateShare: &controlpb.CreateShareCommand{Share: &controlpb.Share{Name: l.share, Bucket: "mem://" + l.share}}}},
 			{Op: &controlpb.Command_CreateTopic{CreateTopic: &controlpb.CreateTopicCommand{
 				Name: l.name, Id: l.id[:], Partitions: int32(each), Share: l.share,
 			}}},
-			putGrant(groupName, l.share, state.RoleProduce), putGrant(liars, l.share, state.RoleProduce), putGrant(readers, l.share, state.RoleFetch),
-		} {
-			c.Time = epoch
-			p.log = append(p.log, entry{encoded: encode(c)})
-		}
+		}...)
+	}
+	for _, c := range append(begin, w.raise()...) {
+		c.Time = epoch
+		p.log = append(p.log, entry{encoded: encode(c)})
 	}
 	for i := range nodes {
 		p.nodes = append(p.nodes, newNode(w, p, fmt.Sprintf("node-%d", i+1)))
 	}
 	return p
-}
-
-// putGrant lets a group produce to or fetch from all of a share.
-func putGrant(group, share, access string) *controlpb.Command {
-	g := &controlpb.Grant{Name: group + "-" + share, Group: group, Share: share, Access: access}
-	return &controlpb.Command{Op: &controlpb.Command_ChangeWalls{ChangeWalls: &controlpb.ChangeWallsCommand{
-		Change: &controlpb.WallChange{Change: &controlpb.WallChange_PutGrant{PutGrant: g}},
-	}}}
 }
 
 // tighten makes limits that are seldom met in a few minutes narrow in some runs.

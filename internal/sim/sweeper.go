@@ -118,7 +118,7 @@ func (s *sweeper) waiting() map[string]int {
 // garbage: its sequence is decided or its session over, and it holds nothing that was placed.
 func (s *sweeper) garbage(key string) bool {
 	o := s.loose[key]
-	if o.Group == liars {
+	if careless(o.Group) {
 		return false // its own affair
 	}
 	if r := s.w.checks.replies[sequence{o.ID.Session, o.Share, o.ID.Sequence}]; len(r.Answers) > 0 && !s.dead[key] {
@@ -132,7 +132,7 @@ func (s *sweeper) garbage(key string) bool {
 func (s *sweeper) end() {
 	waiting := s.waiting()
 	for _, key := range s.list() {
-		if waiting[key] == 0 && !s.garbage(key) && s.loose[key].Group != liars {
+		if waiting[key] == 0 && !s.garbage(key) && !careless(s.loose[key].Group) {
 			s.w.violated("I8: object %s is neither placed nor abandoned", key)
 		}
 	}

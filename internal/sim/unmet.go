@@ -13,6 +13,7 @@ var toBeMet = []struct {
 		"liar answered", "liar gone", "liar ended", "liar out of order", "liar unauthorized",
 		"watched", "watch overrun", "watch reset", "partition removed", "peer answered", "damaged",
 		"topic deleted", "retention set", "out of range", "unknown topic", "storage error",
+		"tenant placed", "tenant denied", "tenant logged out", "foreign producer denied",
 		"outcome 1", "outcome 2", "outcome 3", "outcome 4", // answered, gone, session ended, out of order
 	}},
 	{500, []string{"code 46", "clock not trusted", "index full", "object gone", "tail lost", "time found"}},

@@ -32,6 +32,8 @@ type World struct {
 	checks  *checks
 	sweeper *sweeper
 	liar    *liar
+	tenant  *tenant
+	closed  bool // there are bindings
 	groups  *groups
 	writer  produce.Config // of producing agents
 	stamped bool           // the topic of the second share has the agents' timestamps
@@ -118,7 +120,7 @@ func newWorld(rng *rand.Rand, o Options) *World {
 	for range w.crowd {
 		w.clients = append(w.clients, newPasserby(w, len(w.clients), o.Partitions))
 	}
-	w.liar = newLiar(w, 99)
+	w.liar, w.tenant = newLiar(w, 99), newTenant(w, 98)
 	for _, g := range w.reading.guests {
 		w.clients = append(w.clients, g)
 	}
@@ -152,6 +154,7 @@ func (w *World) begin() {
 	}
 	w.sweeper.run()
 	w.liar.run()
+	w.tenant.run()
 	w.reading.begin()
 	w.nextFault()
 }
