@@ -183,12 +183,6 @@ var controlMutants = []Mutant{
 		New: "return name == pattern || $on",
 	},
 	{
-		Name: "let sessions outlive their binding", Breaks: "I6: a binding that is removed takes the sessions of its agents along",
-		File: "control/bindings.go", Seeds: 100,
-		Old: "s.endSessions(func(x *session) bool { return x.binding == b.pb.GetName() })",
-		New: "s.endSessions(func(x *session) bool { return x.binding == b.pb.GetName() && !$on })",
-	},
-	{
 		Name: "take another group's producer id", Breaks: "I6: a producer id is its group's",
 		File: "control/producers.go", Seeds: 100,
 		Old: "case foreign(b.ID, group):",
