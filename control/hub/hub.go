@@ -2,6 +2,7 @@ package hub
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 
@@ -97,19 +98,20 @@ func ends(st *control.State, who control.Caller, p topic.Partition) segment.Even
 	return segment.Event{Partition: p, LogStart: start, HighWatermark: end}
 }
 
-// Review ends the news of partitions that who may not read any more: they are told of as removed, and what was queued of them
-// is not told. The state is locked for reading.
-func (w *Watch) Review(st *control.State, who control.Caller) {
+// Partitions are those that are watched, in order.
+func (w *Watch) Partitions() []topic.Partition {
 	w.hub.mu.Lock()
-	var gone []topic.Partition
-	for p := range w.partitions {
-		if !st.AllowPartition(who, control.CallWatch, p).Allowed {
-			gone = append(gone, p)
+	defer w.hub.mu.Unlock()
+	return slices.SortedFunc(maps.Keys(w.partitions), topic.Partition.Compare)
+}
+
+// Review ends the news of those of some partitions that who may not read any more: they are told of as removed, and what was
+// queued of them is not told. The state is locked for reading.
+func (w *Watch) Review(st *control.State, who control.Caller, partitions []topic.Partition) {
+	for _, p := range partitions {
+		if st.AllowPartition(who, control.CallWatch, p).Allowed || !w.Watches(p) {
+			continue
 		}
-	}
-	w.hub.mu.Unlock()
-	slices.SortFunc(gone, topic.Partition.Compare)
-	for _, p := range gone {
 		w.Remove(p)
 		w.add(segment.Event{Partition: p, Removed: true})
 	}

@@ -99,18 +99,29 @@ func (n *news) tell() {
 	}
 }
 
+// review is what a stream is held to.
+type review struct {
+	may     func(*control.State) error // says why the stream may not go on
+	changed func()                     // the walls have changed; nil: may says it all
+}
+
 // guard runs beside a stream: whenever the walls have changed, and as often as a session is to be renewed, it looks
-// whether the stream may go on. review says why not.
-func (s *service) guard(ctx context.Context, review func(*control.State) error) error {
+// whether the stream may go on.
+func (s *service) guard(ctx context.Context, r review) error {
 	again := time.NewTicker(s.config.Raft.Limits.Heartbeat)
 	defer again.Stop()
-	for {
+	for last, first := uint64(0), true; ; first = false {
 		changed := s.walls.next() // before the look, so that no change falls between
 		var err error
-		s.node.Peek(func(st *control.State) { err = review(st) })
+		var now uint64
+		s.node.Peek(func(st *control.State) { now, err = st.Walls(), r.may(st) })
 		if err != nil {
 			return err
 		}
+		if r.changed != nil && (first || now != last) {
+			r.changed()
+		}
+		last = now
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)

@@ -44,7 +44,7 @@ func (s *service) Commit(stream grpc.BidiStreamingServer[controlpb.CommitRequest
 		return err
 	}
 	waiting := make(chan *raft.Pending, s.config.CommitWindow)
-	return s.untilOver(stream.Context(), t, mayCommit,
+	return s.untilOver(stream.Context(), t, review{may: mayCommit},
 		func(ctx context.Context) error {
 			defer close(waiting)
 			return s.receiveCommits(ctx, stream, who, waiting)
@@ -53,13 +53,13 @@ func (s *service) Commit(stream grpc.BidiStreamingServer[controlpb.CommitRequest
 }
 
 // untilOver runs the two sides of a stream. It returns when both have ended, or sooner: when one has
-// failed, review says why the stream may not go on, or the term or the node ends. It does not wait for the other side, which may sit in Recv for as
+// failed, the review says why the stream may not go on, or the term or the node ends. It does not wait for the other side, which may sit in Recv for as
 // long as the agent has nothing to say: the handler's return is what ends the stream, and with it that side.
-func (s *service) untilOver(stream context.Context, t *term, review func(*control.State) error, sides ...func(context.Context) error) error {
+func (s *service) untilOver(stream context.Context, t *term, r review, sides ...func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(stream)
 	defer cancel(nil)
 	over := make(chan error, 1)
-	go func() { over <- s.guard(ctx, review) }()
+	go func() { over <- s.guard(ctx, r) }()
 	done := make(chan error, len(sides))
 	for _, side := range sides {
 		go func() { done <- side(ctx) }()

@@ -43,13 +43,7 @@ func (s *service) Watch(stream grpc.BidiStreamingServer[controlpb.WatchRequest, 
 	s.m.watchStreams.Inc()
 	defer s.m.watchStreams.Dec()
 	err = s.untilOver(stream.Context(), t,
-		func(st *control.State) error {
-			if err := mayWatch(st, who); err != nil {
-				return err
-			}
-			w.Review(st, who)
-			return nil
-		},
+		review{func(st *control.State) error { return mayWatch(st, who) }, func() { s.reviewWatch(w, who) }},
 		func(ctx context.Context) error { return s.receiveWatch(ctx, stream, w, who, first) },
 		func(ctx context.Context) error { return sendWatch(ctx, stream, w) })
 	if errors.Is(err, io.EOF) {
@@ -64,6 +58,13 @@ func (s *service) watcher(ctx context.Context, session uint64) (who control.Call
 		s.node.Peek(func(st *control.State) { err = mayWatch(st, who) })
 	}
 	return who, err
+}
+
+// reviewWatch ends the news of what is not granted any more. What joins meanwhile is asked about as it joins.
+func (s *service) reviewWatch(w *hub.Watch, who control.Caller) {
+	for part := range slices.Chunk(w.Partitions(), readPart) {
+		s.node.Peek(func(st *control.State) { w.Review(st, who, part) })
+	}
 }
 
 // mayWatch says why who may not watch, if so: its session has ended, or it may watch nothing.
