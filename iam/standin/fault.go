@@ -85,7 +85,9 @@ func respond(w http.ResponseWriter, status int, v any) {
 		return
 	}
 	body = append([]byte(xml.Header), body...)
-	w.Header().Set("Content-Type", "application/xml")
+	if w.Header().Get("Content-Type") == "" {
+		w.Header().Set("Content-Type", "application/xml") // S3's
+	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	_, _ = w.Write(body)

@@ -131,6 +131,7 @@ func (w *World) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	var f *fault
 	if service == STS {
 		rw.Header().Set("X-Amzn-Requestid", id)
+		rw.Header().Set("Content-Type", "text/xml") // as STS has it, and who asks it for an identity insists
 		if f = w.serveSTS(status, r, e); f != nil {
 			stsFault(status, f)
 		}
