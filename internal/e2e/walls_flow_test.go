@@ -30,7 +30,9 @@ type flow struct {
 	mu       sync.Mutex
 	acked    map[int32]int64 // records by partition
 	read     map[int32]int64
-	faults   []string // what must never be
+	anew     map[int32]bool // partitions that were given to the reader since it last read them
+	reread   int64          // records read again after that, as consumers do that commit after they have read
+	faults   []string       // what must never be
 	lastAck  time.Time
 	lastRead time.Time
 	slowest  time.Duration // longest from sending a record to its acknowledgement
@@ -44,7 +46,7 @@ const (
 // startFlow lets records flow through a topic that is there, from clients that trust the run's CA.
 func startFlow(t *testing.T, w *wallsWorld, topic string) *flow {
 	t.Helper()
-	f := &flow{t: t, topic: topic, produced: make(chan struct{}), consumed: make(chan struct{}), acked: map[int32]int64{}, read: map[int32]int64{}}
+	f := &flow{t: t, topic: topic, produced: make(chan struct{}), consumed: make(chan struct{}), acked: map[int32]int64{}, read: map[int32]int64{}, anew: map[int32]bool{}}
 	var producing, reading context.Context
 	producing, f.stop = context.WithCancel(context.Background())
 	reading, f.stopReader = context.WithCancel(context.Background())
@@ -54,7 +56,8 @@ func startFlow(t *testing.T, w *wallsWorld, topic string) *flow {
 	producer := w.kafka(w.net.A, w.prod, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(5*time.Millisecond),
 		kgo.DefaultProduceTopic(topic))
 	f.consumer = w.kafka(w.net.B, w.analytics, kgo.ConsumeTopics(topic), kgo.ConsumerGroup("analytics-"+topic),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.AutoCommitInterval(500*time.Millisecond), kgo.FetchMaxWait(500*time.Millisecond))
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.AutoCommitInterval(500*time.Millisecond), kgo.FetchMaxWait(500*time.Millisecond),
+		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, got map[string][]int32) { f.assigned(got[topic]) }))
 	go f.produce(producing, producer)
 	go f.consume(reading)
 	return f
@@ -98,18 +101,34 @@ func (f *flow) consume(ctx context.Context) {
 	defer close(f.consumed)
 	for ctx.Err() == nil {
 		fetches := f.consumer.PollFetches(ctx)
-		fetches.EachRecord(func(r *kgo.Record) { // errors are the faults' doing: what counts is what is read in the end
-			number, err := strconv.ParseInt(string(r.Value), 10, 64)
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			if want := f.read[r.Partition]; err != nil || number != want {
-				f.faults = append(f.faults, fmt.Sprintf("offset %d of partition %d holds %q, want %d", r.Offset, r.Partition, r.Value, want))
-				number = want
-			}
-			f.read[r.Partition] = number + 1
-			f.lastRead = time.Now()
-		})
+		fetches.EachRecord(f.take) // errors are the faults' doing: what counts is what is read in the end
 	}
+}
+
+func (f *flow) assigned(partitions []int32) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range partitions {
+		f.anew[p] = true
+	}
+}
+
+// take checks one record: the next of its partition, or one that was read before, once the partition is given anew.
+func (f *flow) take(r *kgo.Record) {
+	number, err := strconv.ParseInt(string(r.Value), 10, 64)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	want := f.read[r.Partition]
+	if err == nil && number < want && f.anew[r.Partition] {
+		f.reread++
+		return
+	}
+	f.anew[r.Partition] = false
+	if err != nil || number != want {
+		f.faults = append(f.faults, fmt.Sprintf("offset %d of partition %d holds %q, want %d", r.Offset, r.Partition, r.Value, want))
+	}
+	f.read[r.Partition] = max(want, number+1)
+	f.lastRead = time.Now()
 }
 
 func (f *flow) fault(format string, args ...any) {

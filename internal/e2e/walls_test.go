@@ -24,14 +24,20 @@ func TestWalls(t *testing.T) {
 	w.startAgents()
 
 	w.shipsALog()
-	w.operator("topic", "create", "play", "--partitions", fmt.Sprint(flowPartitions))
-	f := startFlow(t, w, "play")
+	w.operator("topic", "create", ownTopic, "--partitions", fmt.Sprint(flowPartitions), "--share", ownShare)
+	w.operator("topic", "create", otherTopic, "--partitions", "1", "--share", otherShare)
+	f := startFlow(t, w, ownTopic)
 	f.moves("at the start", 100)
 	w.thievesAtTheBucket()
-	f.moves("after thieves were at the bucket", 100)
+	w.thievesAtEval()
+	w.thievesAtTheControlPlane()
+	f.moves("after thieves", 100)
+	revoked := w.revokes(f)
+	w.rotatesKeys(f)
+	w.restartsMidLogin(f)
 	f.end()
 
-	w.report(0)
+	w.report(revoked)
 }
 
 // filterWorks shows that what must not pass is dropped and seen, before the counters begin at 0.
@@ -58,7 +64,7 @@ func (w *wallsWorld) filterWorks() {
 func (w *wallsWorld) shipsALog() {
 	w.t.Helper()
 	java := openDriver(w.t, "java")
-	w.operator("topic", "create", "syslog", "--partitions", "1")
+	w.operator("topic", "create", "syslog", "--partitions", "1", "--share", ownShare)
 	want := realLog(w.t)
 	dir := w.t.TempDir()
 	source := filepath.Join(dir, "source.log")

@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/isthmusdata/isthmus/internal/e2e/walls"
 )
@@ -19,6 +20,8 @@ type thief struct {
 	in     walls.VPC
 	own    walls.Key // of its own account
 	name   string    // of the bucket, as it is seen from there
+	at     string    // where S3 and STS are
+	layer  walls.Layer
 	bucket *s3.Client
 }
 
@@ -103,16 +106,19 @@ func (h *thief) openToAll() error {
 func (h *thief) denied(what string, err error) {
 	h.t.Helper()
 	evidence, denied := walls.DeniedByBucket(err)
-	h.attempt(h.actor, what, walls.S3, evidence, denied)
+	h.attempt(h.actor, what, h.layer, evidence, denied)
 }
 
 // deniedRole is one role that the bucket's account does not let somebody into.
 func (h *thief) deniedRole(what, role string) {
 	h.t.Helper()
-	_, err := h.assume(h.in, h.own, h.roles[role], "thief-1")
+	_, err := h.assumeAt(h.t.Context(), h.at, h.in, h.own, &sts.AssumeRoleInput{RoleArn: aws.String(h.roles[role]), RoleSessionName: aws.String("thief-1")})
 	evidence, denied := walls.DeniedBySTS(err)
-	h.attempt(h.actor, what, walls.S3, evidence, denied)
+	h.attempt(h.actor, what, h.layer, evidence, denied)
 }
+
+// treasure is what objects hold that thieves are after.
+const treasure = "worth stealing"
 
 // Keys of objects that exist, so that what denies them is a wall and not their absence.
 const (
@@ -135,8 +141,8 @@ func (w *wallsWorld) thievesAtTheBucket() {
 
 func (w *wallsWorld) thiefWith(actor, group, role string, in walls.VPC) *thief {
 	w.t.Helper()
-	h := &thief{wallsWorld: w, actor: actor, in: in, own: wallsKeys[group], name: meshBucket}
-	h.bucket = w.bucketAs(in, w.mustAssume(in, h.own, w.roles[role], group+"-thief"))
+	h := &thief{wallsWorld: w, actor: actor, in: in, own: w.keys[group], name: meshBucket, at: w.gateway(), layer: walls.S3}
+	h.bucket = w.bucketAt(h.at, in, static(w.mustAssume(in, h.own, w.roles[role], group+"-thief")))
 	return h
 }
 
@@ -191,8 +197,8 @@ func (w *wallsWorld) strangerAtTheBucket() {
 	jobs.denied("GET an object of another share", jobs.get(otherKey))
 	jobs.denied("LIST the bucket", jobs.list(""))
 
-	h := &thief{wallsWorld: w, actor: "stranger", in: w.net.A, own: wallsKeys["stranger"], name: fromOutside}
-	h.bucket = w.bucketAs(h.in, h.own.Session())
+	h := &thief{wallsWorld: w, actor: "stranger", in: w.net.A, own: w.keys["stranger"], name: fromOutside, at: w.gateway(), layer: walls.S3}
+	h.bucket = w.bucketAt(h.at, h.in, static(h.own.Session()))
 	_, err := h.bucket.ListBuckets(w.t.Context(), &s3.ListBucketsInput{})
 	h.works(h.actor, "list the buckets of its own account", err)
 	h.denied("GET a segment", h.get(ownKey))
@@ -202,9 +208,8 @@ func (w *wallsWorld) strangerAtTheBucket() {
 	h.denied("DELETE a segment", h.remove(ownKey))
 	h.deniedRole("assume the role of production", ownShare+"/prod/produce")
 	h.deniedRole("assume the role of analytics", ownShare+"/analytics/fetch")
-	nobody := &thief{wallsWorld: w, actor: "stranger without a key", in: w.net.A, name: fromOutside}
-	nobody.bucket = s3.NewFromConfig(aws.Config{Region: "us-east-1", HTTPClient: nobody.in.Client(), BaseEndpoint: aws.String("http://" + w.net.Services.At(gatewayPort)),
-		Credentials: aws.AnonymousCredentials{}}, func(o *s3.Options) { o.UsePathStyle = true })
+	nobody := &thief{wallsWorld: w, actor: "stranger without a key", in: w.net.A, name: fromOutside, at: w.gateway(), layer: walls.S3}
+	nobody.bucket = w.bucketAt(nobody.at, nobody.in, aws.AnonymousCredentials{})
 	nobody.denied("GET a segment", nobody.get(ownKey))
 	nobody.denied("LIST the bucket", nobody.list(""))
 }

@@ -7,13 +7,16 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +26,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
+	"github.com/isthmusdata/isthmus/iam/standin"
 	"github.com/isthmusdata/isthmus/internal/e2e/walls"
 )
 
@@ -35,21 +39,18 @@ const (
 
 	meshBucket  = "mesh"
 	meshCluster = "game"
-	ownShare    = "default" // prod produces to it, analytics fetch from it
+	ownShare    = "events"  // prod produces to it, analytics fetch from it
 	otherShare  = "payroll" // of the group finance
 
-	controlPort, controlHTTPPort = 7400, 7480
-	gatewayPort                  = 17480
+	controlPort                 = 7400
+	controlHTTP                 = "127.0.0.1:7480" // of the services network
+	gatewayPort, gatewayTLSPort = 17480, 17443
 )
 
-// keys are the long-lived keys of the users that stand for the accounts' own roles.
-var wallsKeys = map[string]walls.Key{
-	"owner":     {ID: "AKIAOWNER00000000000", Secret: "owner-secret-owner-secret-owner-secret-0"},
-	"control":   {ID: "AKIACONTROL000000000", Secret: "control-secret-control-secret-control-00"},
-	"jobs":      {ID: "AKIAJOBS000000000000", Secret: "jobs-secret-jobs-secret-jobs-secret-0000"},
-	"prod":      {ID: "AKIAPROD000000000000", Secret: "prod-secret-prod-secret-prod-secret-0000"},
-	"analytics": {ID: "AKIAANALYTICS0000000", Secret: "analytics-secret-analytics-secret-000000"},
-	"stranger":  {ID: "AKIASTRANGER00000000", Secret: "stranger-secret-stranger-secret-00000000"},
+// wallsUsers stand for the accounts' own roles, by account.
+var wallsUsers = map[string]string{
+	"owner": dataAccount, "control": dataAccount, "jobs": dataAccount,
+	"prod": prodAccount, "analytics": analyticsAccount, "stranger": strangerAccount,
 }
 
 // wallsWorld is two accounts in two VPCs, and the services that both reach.
@@ -62,8 +63,15 @@ type wallsWorld struct {
 	ca    *walls.CA
 	roots *x509.CertPool
 	table *walls.Table
+	eval  *standin.World
 
-	roles           map[string]string // ARN by name
+	keys         map[string]walls.Key       // of wallsUsers
+	certificates map[string]tls.Certificate // of those users that log in by one of their account's own authority
+	pki          map[string]*walls.CA       // those authorities
+	controlRoots *x509.CertPool             // the control plane's authority
+	controlCA    *x509.Certificate
+
+	roles           map[string]string // ARN by share/group/role
 	control         *process
 	prod, analytics []*agent
 }
@@ -73,9 +81,12 @@ func newWallsWorld(t *testing.T) *wallsWorld {
 	if os.Geteuid() != 0 {
 		t.Fatal("network namespaces need root: run make e2e-walls as root")
 	}
-	w := &wallsWorld{t: t, bin: need(t, "ISTHMUS_BIN"), dir: t.TempDir(), table: new(walls.Table), roles: map[string]string{}}
+	w := &wallsWorld{t: t, bin: need(t, "ISTHMUS_BIN"), dir: t.TempDir(), table: new(walls.Table), roles: map[string]string{},
+		keys: map[string]walls.Key{}, certificates: map[string]tls.Certificate{}, pki: map[string]*walls.CA{}}
 	w.makeNetwork()
 	w.makeCA()
+	w.startEval()
+	w.makeIdentities()
 	w.makeAccounts()
 	return w
 }
@@ -113,6 +124,24 @@ func (w *wallsWorld) makeCA() {
 	}
 }
 
+// makeIdentities gives analytics an authority of their own, whose certificates their agents log in by; production's prove
+// themselves by the keys of their account.
+func (w *wallsWorld) makeIdentities() {
+	w.t.Helper()
+	for _, user := range []string{"prod", "analytics"} {
+		var err error
+		w.pki[user], err = walls.NewCA(filepath.Join(w.dir, "pki", user), user)
+		w.check(err)
+		certFile, keyFile, err := w.pki[user].Client("agents", "spiffe://"+user+".example/agents")
+		w.check(err)
+		if user == "prod" {
+			continue
+		}
+		w.certificates[user], err = tls.LoadX509KeyPair(certFile, keyFile)
+		w.check(err)
+	}
+}
+
 // makeAccounts starts the gateway in the services network, and makes users, bucket, roles and objects to be after.
 func (w *wallsWorld) makeAccounts() {
 	w.t.Helper()
@@ -141,11 +170,8 @@ func (w *wallsWorld) makeAccounts() {
 	})
 	w.check(ceph("up"))
 	w.ceph = walls.Gateway(w.net.Services, folder)
-	for user, account := range map[string]string{
-		"owner": dataAccount, "control": dataAccount, "jobs": dataAccount,
-		"prod": prodAccount, "analytics": analyticsAccount, "stranger": strangerAccount,
-	} {
-		w.check(w.ceph.User(account, user, wallsKeys[user]))
+	for user, account := range wallsUsers {
+		w.check(w.ceph.User(account, user, w.keys[user]))
 	}
 	w.makeRoles()
 	w.makeBucket()
@@ -161,21 +187,23 @@ func (w *wallsWorld) showTail(what, path string) {
 	w.t.Logf("%s:\n%s", what, tail(string(text), 40))
 }
 
-// makeRoles makes a role for each group, role and share, as docs/security.md says.
+// wallsRoles are a role for each group, role and share, and the user that may assume it.
+var wallsRoles = []struct{ share, group, role, user string }{
+	{ownShare, "prod", "produce", "prod"},
+	{ownShare, "analytics", "fetch", "analytics"},
+	{otherShare, "finance", "produce", "jobs"},
+	{otherShare, "finance", "fetch", "jobs"},
+	{ownShare, "jobs", "jobs", "jobs"},
+}
+
 func (w *wallsWorld) makeRoles() {
 	w.t.Helper()
-	for _, r := range []struct{ share, group, role, trusted string }{
-		{ownShare, "prod", "produce", userARN(prodAccount, "prod")},
-		{ownShare, "analytics", "fetch", userARN(analyticsAccount, "analytics")},
-		{otherShare, "finance", "produce", userARN(dataAccount, "jobs")},
-		{otherShare, "finance", "fetch", userARN(dataAccount, "jobs")},
-		{ownShare, "jobs", "jobs", userARN(dataAccount, "jobs")},
-	} {
-		name := strings.Join([]string{"isthmus", meshCluster, r.share, r.group, r.role}, "-")
-		arn, err := w.ceph.Role(dataAccount, name, trustOf(r.trusted), permissionOf(w.t, r.role, r.share, r.group))
+	for _, r := range wallsRoles {
+		arn, err := w.ceph.Role(dataAccount, roleName(r.share, r.group, r.role), trustOf(userARN(wallsUsers[r.user], r.user)), permissionOf(w.t, r.role, r.share, r.group))
 		w.check(err)
 		w.roles[r.share+"/"+r.group+"/"+r.role] = arn
 	}
+	w.makeEvalRoles()
 }
 
 func trustOf(principal string) string {
@@ -216,7 +244,7 @@ func permissionOf(t *testing.T, role, share, group string) string {
 // makeBucket makes the bucket, lets the control plane at meta/ alone, and puts objects there that others must not get.
 func (w *wallsWorld) makeBucket() {
 	w.t.Helper()
-	owner := w.bucketAs(w.net.Services, wallsKeys["owner"].Session())
+	owner := w.bucketAt(w.gateway(), w.net.Services, static(w.keys["owner"].Session()))
 	_, err := owner.CreateBucket(w.t.Context(), &s3.CreateBucketInput{Bucket: aws.String(meshBucket)})
 	w.check(err)
 	control := fmt.Sprintf(`{"Version":"2012-10-17","Statement":[
@@ -225,32 +253,35 @@ func (w *wallsWorld) makeBucket() {
 		userARN(dataAccount, "control"), meshBucket, meshCluster)
 	_, err = owner.PutBucketPolicy(w.t.Context(), &s3.PutBucketPolicyInput{Bucket: aws.String(meshBucket), Policy: aws.String(control)})
 	w.check(err)
-	for _, key := range []string{
-		meshCluster + "/data/" + otherShare + "/finance/known", meshCluster + "/data/" + ownShare + "/analytics/known",
-		meshCluster + "/data/" + ownShare + "/prod/known", meshCluster + "/meta/known", "othercluster/data/" + ownShare + "/prod/known", "_outside/canary",
-	} {
-		_, err := owner.PutObject(w.t.Context(), &s3.PutObjectInput{Bucket: aws.String(meshBucket), Key: aws.String(key), Body: strings.NewReader("worth stealing")})
+	for _, key := range []string{ownKey, neighbourKey, otherKey, metaKey, foreignKey, outsideKey} {
+		_, err := owner.PutObject(w.t.Context(), &s3.PutObjectInput{Bucket: aws.String(meshBucket), Key: aws.String(key), Body: strings.NewReader(treasure)})
 		w.check(err)
 	}
 	canary := fmt.Sprintf("isthmus canary of cluster %s\n", meshCluster)
-	_, err = owner.PutObject(w.t.Context(), &s3.PutObjectInput{Bucket: aws.String(meshBucket), Key: aws.String(meshCluster + "/_isthmus/canary"), Body: strings.NewReader(canary)})
+	_, err = owner.PutObject(w.t.Context(), &s3.PutObjectInput{Bucket: aws.String(meshBucket), Key: aws.String(canaryKey), Body: strings.NewReader(canary)})
 	w.check(err)
 }
 
-func (w *wallsWorld) awsAs(in walls.VPC, c aws.Credentials) aws.Config {
-	return aws.Config{Region: "us-east-1", HTTPClient: in.Client(), BaseEndpoint: aws.String("http://" + w.net.Services.At(gatewayPort)),
-		Credentials: credentials.StaticCredentialsProvider{Value: c}}
+// gateway is where Ceph is; evalURL is where the embedded server is.
+func (w *wallsWorld) gateway() string { return "http://" + w.net.Services.At(gatewayPort) }
+func (w *wallsWorld) evalURL() string { return "https://" + w.net.Services.At(evalPort) }
+
+func (w *wallsWorld) awsAt(endpoint string, in walls.VPC, c aws.CredentialsProvider) aws.Config {
+	return aws.Config{Region: "us-east-1", HTTPClient: in.Client(w.roots), BaseEndpoint: aws.String(endpoint), Credentials: c}
 }
 
-// bucketAs is the bucket as somebody sees it from a VPC.
-func (w *wallsWorld) bucketAs(in walls.VPC, c aws.Credentials) *s3.Client {
-	return s3.NewFromConfig(w.awsAs(in, c), func(o *s3.Options) { o.UsePathStyle = true })
+func (w *wallsWorld) bucketAt(endpoint string, in walls.VPC, c aws.CredentialsProvider) *s3.Client {
+	return s3.NewFromConfig(w.awsAt(endpoint, in, c), func(o *s3.Options) { o.UsePathStyle = true })
 }
 
-// assume takes a role with somebody's own keys, as an agent does.
-func (w *wallsWorld) assume(in walls.VPC, key walls.Key, role, session string) (aws.Credentials, error) {
-	out, err := sts.NewFromConfig(w.awsAs(in, key.Session())).AssumeRole(w.t.Context(), &sts.AssumeRoleInput{
-		RoleArn: aws.String(role), RoleSessionName: aws.String(session), DurationSeconds: aws.Int32(3600)})
+func static(c aws.Credentials) aws.CredentialsProvider {
+	return credentials.StaticCredentialsProvider{Value: c}
+}
+
+// assumeAt takes a role with somebody's own keys, as an agent does.
+func (w *wallsWorld) assumeAt(ctx context.Context, endpoint string, in walls.VPC, key walls.Key, input *sts.AssumeRoleInput) (aws.Credentials, error) {
+	input.DurationSeconds = aws.Int32(3600)
+	out, err := sts.NewFromConfig(w.awsAt(endpoint, in, static(key.Session()))).AssumeRole(ctx, input)
 	if err != nil {
 		return aws.Credentials{}, err
 	}
@@ -260,7 +291,7 @@ func (w *wallsWorld) assume(in walls.VPC, key walls.Key, role, session string) (
 
 func (w *wallsWorld) mustAssume(in walls.VPC, key walls.Key, role, session string) aws.Credentials {
 	w.t.Helper()
-	c, err := w.assume(in, key, role, session)
+	c, err := w.assumeAt(w.t.Context(), w.gateway(), in, key, &sts.AssumeRoleInput{RoleArn: aws.String(role), RoleSessionName: aws.String(session)})
 	if err != nil {
 		w.t.Fatalf("assume %s: %v", role, err)
 	}
@@ -273,7 +304,7 @@ func awsEnv(c aws.Credentials) []string {
 }
 
 func (w *wallsWorld) bucketURL() string {
-	return fmt.Sprintf("s3://%s?endpoint=http://%s&region=us-east-1&path-style=true", meshBucket, w.net.Services.At(gatewayPort))
+	return fmt.Sprintf("s3://%s?endpoint=https://%s&region=us-east-1&path-style=true&ca=%s", meshBucket, w.net.Services.At(gatewayTLSPort), w.ceph.CAFile())
 }
 
 // startIn starts a program inside a VPC.
@@ -283,19 +314,76 @@ func (w *wallsWorld) startIn(in walls.VPC, env []string, name string, args ...st
 	return start(w.t, env, run[0], run[1:]...)
 }
 
-// startServices starts the control plane.
+func (w *wallsWorld) dataDir() string     { return filepath.Join(w.dir, "control") }
+func (w *wallsWorld) adminFolder() string { return filepath.Join(w.dir, "admin") }
+
+// startServices starts the control plane, and makes the walls with an operator's certificate.
 func (w *wallsWorld) startServices() {
 	w.t.Helper()
-	w.control = w.startIn(w.net.Services, awsEnv(wallsKeys["control"].Session()), w.bin, "control", "--cluster", meshCluster,
-		"--data-dir", filepath.Join(w.dir, "control"), "--bucket", w.bucketURL(), "--listen", w.net.Services.At(controlPort),
-		"--http", "127.0.0.1:7480", "--insecure")
-	w.readyIn(w.net.Services, "control plane", "127.0.0.1:7480")
+	args := []string{"control", "--cluster", meshCluster, "--data-dir", w.dataDir(), "--bucket", w.bucketURL(),
+		"--listen", w.net.Services.At(controlPort), "--http", controlHTTP}
+	args = append(args, "--sts-endpoint", w.evalURL(), "--sts-regions", "us-east-1")
+	for user, ca := range w.pki {
+		args = append(args, "--client-ca", user+".example="+ca.File())
+	}
+	w.control = w.startIn(w.net.Services, append(awsEnv(w.keys["control"].Session()), "SSL_CERT_FILE="+w.ca.File()), w.bin, args...)
+	w.readyIn(w.net.Services, "control plane", controlHTTP)
+
+	if said, err := exec.Command(w.bin, "control", "admin-cert", "--data-dir", w.dataDir(), "--out", w.adminFolder()).CombinedOutput(); err != nil {
+		w.t.Fatalf("isthmus control admin-cert: %v\n%s", err, said)
+	}
+	text, err := os.ReadFile(w.controlCAFile())
+	w.check(err)
+	w.controlRoots = x509.NewCertPool()
+	block, _ := pem.Decode(text)
+	if block == nil || !w.controlRoots.AppendCertsFromPEM(text) {
+		w.t.Fatalf("%s holds no certificate", w.controlCAFile())
+	}
+	w.controlCA, err = x509.ParseCertificate(block.Bytes)
+	w.check(err)
+	w.makeWalls()
+}
+
+func (w *wallsWorld) controlCAFile() string { return filepath.Join(w.adminFolder(), "ca.crt") }
+
+// makeWalls says who may do what, by the commands that an operator types.
+func (w *wallsWorld) makeWalls() {
+	w.t.Helper()
+	w.operator("binding", "create", "root", "--uri", "spiffe://"+meshCluster+"/admin/admin", "--admin")
+	for _, share := range []string{ownShare, otherShare} {
+		args := []string{"share", "create", share, "--bucket", w.bucketURL(), "--region", "us-east-1"}
+		for _, name := range slices.Sorted(maps.Keys(w.roles)) {
+			if of, rest, _ := strings.Cut(name, "/"); of == share {
+				args = append(args, "--role", rest+"="+w.roles[name])
+			}
+		}
+		w.operator(args...)
+	}
+	w.operator("group", "create", "prod", "--roles", "produce")
+	w.operator("group", "create", "analytics", "--roles", "fetch")
+	w.operator("group", "create", "finance", "--roles", "produce,fetch")
+	w.operator("grant", "create", "prod", "--group", "prod", "--access", "produce", "--share", ownShare)
+	w.operator("grant", "create", "analytics", "--group", "analytics", "--access", "fetch", "--share", ownShare)
+	w.operator("grant", "create", "finance", "--group", "finance", "--access", "produce", "--share", otherShare)
+	w.bind("prod", "produce")
+	w.operator("binding", "create", "prod-arn", "--group", "prod", "--roles", "produce", "--arn", userARN(prodAccount, "prod"))
+	w.bind("analytics", "fetch")
+}
+
+// bind lets a user's agents in, by the identity that its account proves.
+func (w *wallsWorld) bind(user, role string) {
+	w.t.Helper()
+	proof := []string{"--arn", userARN(wallsUsers[user], user)}
+	if w.pki[user] != nil {
+		proof = []string{"--uri", "spiffe://" + user + ".example/agents"}
+	}
+	w.operator(append([]string{"binding", "create", user, "--group", user, "--roles", role}, proof...)...)
 }
 
 // readyIn waits until a process inside a VPC says that it can do its work.
 func (w *wallsWorld) readyIn(in walls.VPC, what, address string) {
 	w.t.Helper()
-	client := in.Client()
+	client := in.Client(nil)
 	eventually(w.t, what+" at "+address+" in "+in.Name+" is ready", func() error {
 		response, err := client.Get("http://" + address + "/readyz")
 		if err != nil {
@@ -332,9 +420,13 @@ func (w *wallsWorld) startAgent(in walls.VPC, group, role string, n int) *agent 
 	certFile, keyFile, err := w.ca.Server(fmt.Sprintf("%s-%d", group, n), in.Address)
 	w.check(err)
 	a := &agent{kafka: in.At(9092 + 100*n), http: fmt.Sprintf("127.0.0.1:%d", 7481+n)}
-	session := w.mustAssume(in, wallsKeys[group], w.roles[ownShare+"/"+group+"/"+role], fmt.Sprintf("%s-%d", group, n))
-	a.process = w.startIn(in, awsEnv(session), w.bin, "agent", "--control", w.net.Services.At(controlPort), "--group", group, "--roles", role,
-		"--kafka", a.kafka, "--tls-cert", certFile, "--tls-key", keyFile, "--gossip", in.At(7946+n), "--http", a.http, "--insecure")
+	session := w.mustAssume(in, w.keys[group], w.roles[ownShare+"/"+group+"/"+role], fmt.Sprintf("%s-%d", group, n))
+	args := []string{"agent", "--control", w.net.Services.At(controlPort), "--control-ca", w.controlCAFile(), "--group", group, "--roles", role,
+		"--kafka", a.kafka, "--tls-cert", certFile, "--tls-key", keyFile, "--gossip", in.At(7946 + n), "--http", a.http}
+	if ca := w.pki[group]; ca != nil {
+		args = append(args, "--login", "mtls", "--login-cert", filepath.Join(ca.Folder(), "agents.pem"), "--login-key", filepath.Join(ca.Folder(), "agents.key"))
+	}
+	a.process = w.startIn(in, awsEnv(session), w.bin, args...)
 	return a
 }
 
@@ -362,7 +454,8 @@ func (w *wallsWorld) operator(args ...string) string {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	run := w.net.Services.Command(w.bin, append(args, "--control", w.net.Services.At(controlPort))...)
+	run := w.net.Services.Command(w.bin, append(args, "--control", w.net.Services.At(controlPort), "--control-ca", w.controlCAFile(),
+		"--login-cert", filepath.Join(w.adminFolder(), "admin.crt"), "--login-key", filepath.Join(w.adminFolder(), "admin.key"))...)
 	cmd := exec.CommandContext(ctx, run[0], run[1:]...)
 	var stdout, stderr strings.Builder
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

@@ -26,6 +26,9 @@ type CA struct {
 // File is the PEM file of the certificate to trust.
 func (c *CA) File() string { return filepath.Join(c.folder, "ca.pem") }
 
+// Folder is where the files of its certificates are.
+func (c *CA) Folder() string { return c.folder }
+
 // NewCA makes one.
 func NewCA(folder, name string) (*CA, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {

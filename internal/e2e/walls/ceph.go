@@ -30,6 +30,9 @@ func Gateway(at VPC, folder string) *Ceph {
 	return &Ceph{at: at, conf: filepath.Join(folder, "ceph", "ceph.conf"), Keys: map[string]Key{}}
 }
 
+// CAFile is the PEM file of the authority that has signed for the gateway.
+func (c *Ceph) CAFile() string { return filepath.Join(filepath.Dir(c.conf), "tls", "ca.pem") }
+
 func (c *Ceph) admin(args ...string) error {
 	run := c.at.Command("radosgw-admin", args...)
 	// The gateway is asked by one process more, which now and then does not find the monitor at once.

@@ -17,10 +17,19 @@ import (
 func DeniedByBucket(err error) (evidence string, denied bool) {
 	code, status := httpAnswer(err)
 	if status == 0 {
-		return brief(err), false
+		return brief(said(err)), false
 	}
 	// An answer to HEAD is named after its status.
 	return fmt.Sprintf("%d %s", status, code), status == http.StatusForbidden && (code == "AccessDenied" || code == "Forbidden")
+}
+
+// FailedOnCondition tells whether S3 kept an object that was there from being overwritten: 412.
+func FailedOnCondition(err error) (evidence string, held bool) {
+	code, status := httpAnswer(err)
+	if status == 0 {
+		return brief(said(err)), false
+	}
+	return fmt.Sprintf("%d %s", status, code), status == http.StatusPreconditionFailed && code == "PreconditionFailed"
 }
 
 // DeniedBySTS tells whether STS refused a role: 403. Ceph gives the reason no code, so whoever asks shows beside it that
@@ -28,7 +37,7 @@ func DeniedByBucket(err error) (evidence string, denied bool) {
 func DeniedBySTS(err error) (evidence string, denied bool) {
 	code, status := httpAnswer(err)
 	if status == 0 {
-		return brief(err), false
+		return brief(said(err)), false
 	}
 	known := code == "AccessDenied" || code == "UnknownError" || code == ""
 	return fmt.Sprintf("%d %s", status, code), status == http.StatusForbidden && known
@@ -54,10 +63,14 @@ func httpAnswer(err error) (code string, status int) {
 	return code, status
 }
 
-// DeniedByControl tells whether the control plane denied a call: PERMISSION_DENIED, or UNAUTHENTICATED to whoever has not logged in.
-func DeniedByControl(err error) (evidence string, denied bool) {
+// DeniedByControl tells whether the control plane denied a call, and by which of gRPC's codes: PERMISSION_DENIED to those whom it
+// knows, UNAUTHENTICATED to those whom it does not.
+func DeniedByControl(err error, want codes.Code) (evidence string, denied bool) {
+	if err == nil {
+		return "done", false
+	}
 	code := status.Code(err)
-	return fmt.Sprintf("%s: %s", code, brief(errors.New(status.Convert(err).Message()))), code == codes.PermissionDenied || code == codes.Unauthenticated
+	return fmt.Sprintf("%s: %s", code, brief(status.Convert(err).Message())), code == want
 }
 
 // Codes of Kafka by which the walls deny.
@@ -75,13 +88,17 @@ func DeniedWith(code int16, want ...int16) (evidence string, denied bool) {
 	return fmt.Sprintf("Kafka error %d", code), slices.Contains(want, code)
 }
 
-func brief(err error) string {
+func said(err error) string {
 	if err == nil {
 		return "done"
 	}
-	text := err.Error()
-	if len(text) > 120 {
-		text = text[:117] + "..."
+	return err.Error()
+}
+
+// brief is the beginning of what was said.
+func brief(text string) string {
+	if len(text) > 90 {
+		text = text[:87] + "..."
 	}
 	return text
 }

@@ -20,6 +20,7 @@
 //
 //	table.go      rows, their outcomes, how they are printed, the last line of a run
 //	netns.go      sockets and processes inside a namespace, and the counters between VPCs
+//	relay.go      an address that can be taken away, for outages of STS alone
 //	ceph.go       accounts, users and roles of a Ceph object gateway
 //	denied.go     what counts as a denial, by layer
 //

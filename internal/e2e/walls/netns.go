@@ -6,6 +6,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -151,9 +153,11 @@ func (v VPC) Listen(port int) (listener net.Listener, err error) {
 	return listener, err
 }
 
-// Client is an HTTP client inside the VPC.
-func (v VPC) Client() *http.Client {
-	return &http.Client{Timeout: time.Minute, Transport: &http.Transport{DialContext: v.Dial, MaxIdleConnsPerHost: 4}}
+// Client is an HTTP client inside the VPC, which trusts the authorities of the run; nil: those of the machine.
+func (v VPC) Client(roots *x509.CertPool) *http.Client {
+	return &http.Client{Timeout: time.Minute, Transport: &http.Transport{
+		DialContext: v.Dial, MaxIdleConnsPerHost: 4, TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+	}}
 }
 
 // Command is how a program is run inside the VPC: it becomes the program, with the same process id.

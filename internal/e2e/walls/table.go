@@ -117,7 +117,7 @@ func (r Run) String() string {
 	attempts, denied := r.Table.Count()
 	line := fmt.Sprintf("walls: %d attempts, %d denied; %d packets between the VPCs", attempts, denied, r.Packets)
 	if r.Revoked > 0 {
-		line += fmt.Sprintf("; revoked in %.1f s", r.Revoked)
+		line += fmt.Sprintf("; revoked in %.2f s", r.Revoked)
 	}
 	return line
 }

@@ -15,7 +15,7 @@ func sample() *Table {
 
 func TestLastLineCountsAttemptsAlone(t *testing.T) {
 	got := Run{Table: sample(), Packets: 3, Revoked: 0.25}.String()
-	want := "walls: 2 attempts, 1 denied; 3 packets between the VPCs; revoked in 0.2 s"
+	want := "walls: 2 attempts, 1 denied; 3 packets between the VPCs; revoked in 0.25 s"
 	if got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
