@@ -26,8 +26,11 @@ var (
 	errAway     = errors.New("a proof cannot be verified now")
 )
 
-// refuse says what Allow refused, and to whom.
+// refuse says what Allow refused, and to whom. Whoever was let in by something that is no more has to prove anew who it is.
 func refuse(who control.Caller, d control.Decision) error {
+	if d.Login {
+		return fmt.Errorf("%w: %s", errUnproven, d.Reason)
+	}
 	if who.Session == 0 {
 		return fmt.Errorf("%w: %s", errDenied, d.Reason)
 	}
