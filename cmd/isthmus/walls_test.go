@@ -561,11 +561,22 @@ func TestOperatorsBuildWalls(t *testing.T) {
 func (l *lands) firstBinding(at []string) {
 	l.t.Helper()
 	refusal(l.t, 1, append([]string{"binding", "create", "agents", "--uri", "spiffe://lab/a", "--group", "a", "--roles", "fetch"}, at...), "admin")
+	l.addAgent("open-1", "prod", rolesOf("produce"))
+	producer := l.client("prod", kgo.AllowAutoTopicCreation())
+	l.produce(producer, texts("before", "the walls")...)
 	code, stdout, stderr := command(l.t, append([]string{"binding", "create", "me", "--uri", "spiffe://lab/me", "--admin"}, at...)...)
 	if code != 0 || !strings.Contains(stdout, "created binding me") || !strings.Contains(stderr, "first binding") {
 		l.t.Fatalf("code %d\n%s%s", code, stdout, stderr)
 	}
 	refusal(l.t, 1, append([]string{"binding", "list"}, at...), "takes logins by mtls", "--login")
+	// Agents that were admitted openly are shut out too.
+	eventually(l.t, "the agent says that it is not let in", func() bool {
+		err := l.running("open-1").readiness()
+		return err != nil && strings.Contains(err.Error(), "not let in")
+	})
+	if err := producer.ProduceSync(l.ctx, texts("before", "refused")...).FirstErr(); !errors.Is(err, kerr.TopicAuthorizationFailed) {
+		l.t.Errorf("produced after the first binding: %v", err)
+	}
 	// The machine of the control node itself is never shut out.
 	admin := filepath.Join(l.dir, "admin")
 	if code, _, stderr := command(l.t, "control", "admin-cert", "--data-dir", filepath.Join(l.dir, "control"), "--out", admin); code != 0 {
