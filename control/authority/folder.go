@@ -42,10 +42,10 @@ func openFolder(path string) (folder, error) {
 }
 
 // key reads a private key, or makes it.
-func (f folder) key(name string, make func() (crypto.Signer, error)) (crypto.Signer, error) {
+func (f folder) key(name string, draw func() (crypto.Signer, error)) (crypto.Signer, error) {
 	raw, err := f.read(name, true)
-	if errors.Is(err, fs.ErrNotExist) && make != nil {
-		return f.newKey(name, make)
+	if errors.Is(err, fs.ErrNotExist) && draw != nil {
+		return f.newKey(name, draw)
 	}
 	if err != nil {
 		return nil, err
@@ -65,8 +65,8 @@ func (f folder) key(name string, make func() (crypto.Signer, error)) (crypto.Sig
 	return signer, nil
 }
 
-func (f folder) newKey(name string, make func() (crypto.Signer, error)) (crypto.Signer, error) {
-	key, err := make()
+func (f folder) newKey(name string, draw func() (crypto.Signer, error)) (crypto.Signer, error) {
+	key, err := draw()
 	if err != nil {
 		return nil, fmt.Errorf("draw %s: %w", name, err)
 	}
