@@ -78,6 +78,7 @@ type Handler struct {
 	restarts chan struct{} // ends the running watch stream
 	changed  chan struct{} // the watch has to be told of partitions
 
+	usage     usage
 	inflating chan struct{} // a token for each batch that may be inflated now
 
 	mu          sync.Mutex // guards what follows

@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"encoding/binary"
+	"fmt"
 	"io"
 	"net"
 	"testing"
@@ -78,4 +79,42 @@ func exchange(t *testing.T, c net.Conn, req *kmsg.FetchRequest) *kmsg.FetchRespo
 		t.Fatal(err)
 	}
 	return resp
+}
+
+// TestUsageIsCounted: bytes and records as they were answered, of each topic, once.
+func TestUsageIsCounted(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newWorld(t, "events", "orders")
+		h := w.handler()
+		w.produce(frame{w.partition("events", 0), []record.Batch{batchOf(1, 10, 500), batchOf(2, 7, 20)}}, frame{w.partition("orders", 1), []record.Batch{batchOf(3, 3, 100)}})
+		if got := h.TakeUsage(); len(got) != 0 {
+			t.Errorf("of nothing: %+v", got)
+		}
+		want := map[topic.ID]Usage{}
+		for _, a := range []ask{{"events", 0, 0, 1 << 20}, {"events", 0, 12, 1 << 20}, {"orders", 1, 0, 1 << 20}, {"orders", 1, 3, 1 << 20}} {
+			p := only(t, serve(t, h, w.request(12, 10, 1, 1<<20, a)))
+			u := want[w.partition(a.topic, 0).Topic]
+			u.Topic = w.partition(a.topic, 0).Topic
+			u.Bytes += int64(len(p.RecordBatches))
+			for rest := p.RecordBatches; len(rest) > 0; {
+				b, more, err := record.Split(rest)
+				if err != nil {
+					t.Fatal(err)
+				}
+				u.Records += int64(b.NumRecords())
+				rest = more
+			}
+			want[u.Topic] = u
+		}
+		got := map[topic.ID]Usage{}
+		for _, u := range h.TakeUsage() {
+			got[u.Topic] = u
+		}
+		if fmt.Sprint(got) != fmt.Sprint(want) || len(got) != 2 || want[w.partition("events", 0).Topic].Records != 24 {
+			t.Errorf("counted %+v; wanted %+v", got, want)
+		}
+		if again := h.TakeUsage(); len(again) != 0 {
+			t.Errorf("counted twice: %+v", again)
+		}
+	})
 }

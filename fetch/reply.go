@@ -32,6 +32,7 @@ func (f *fetch) reply() wire.Reply {
 		size += resp.parts[i].records.size
 	}
 	f.h.metrics.records.Add(float64(size))
+	f.h.usage.count(f.parts)
 	return wire.Reply{Gathered: resp.encode(), Throttle: true, Awaited: f.h.reader.awaited, Done: func() {
 		f.h.reader.release(f.needs...)
 		f.scratch.release()

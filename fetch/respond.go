@@ -30,7 +30,8 @@ type answered struct {
 type gathered struct {
 	slices   net.Buffers
 	size     int
-	referred int // slices that are parts of chunks
+	count    int64 // of records
+	referred int   // slices that are parts of chunks
 }
 
 // scratch lends blocks to copy into. Consecutive copies lie next to each other, so that many
@@ -127,6 +128,7 @@ func cut(g *gathered, s *scratch, data []byte, base topic.Offset, stamped bool, 
 			} else {
 				stampInto(g, s, &inScratch, b, first, epoch)
 			}
+			g.count += int64(b.NumRecords())
 			next = base
 		}
 		at = len(data) - len(rest)

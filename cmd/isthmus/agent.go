@@ -229,6 +229,7 @@ func (a *agent) login(ctx, life context.Context) (err error) {
 	a.membership = client.NewMembership(a.client, request, client.Hooks{
 		Granted: func(g client.Grant) { a.granted(life, g) }, Ended: a.ended, Seeds: a.seeds, Walls: a.wallsChanged, Denied: a.denied,
 		Keys: func(k client.Keys) { a.rekey(life, k) }, Reached: func(ok bool) { a.cutOff(life, "control plane", !ok) },
+		Served: a.served,
 	}, a.log)
 	notice := time.AfterFunc(operatorNotice, func() {
 		a.log.Info("waiting for the control plane", "control", a.config.Login.Addresses)
@@ -272,6 +273,18 @@ func (a *agent) wallsChanged(b client.Beat) {
 	a.stores.learn(b.Shares)
 	a.topics.WallsChanged()
 	a.limit(b.Quota, b.Agents)
+}
+
+// served is what clients have fetched of each topic since it was asked last.
+func (a *agent) served() []client.Usage {
+	if a.fetcher == nil {
+		return nil
+	}
+	var all []client.Usage
+	for _, u := range a.fetcher.TakeUsage() {
+		all = append(all, client.Usage(u))
+	}
+	return all
 }
 
 // limit holds clients to this agent's part of the group's quota.
@@ -386,6 +399,9 @@ func (a *agent) stop(ctx context.Context) error {
 	faults = append(faults, a.server.Drain(ctx))
 	goodbye, cancel := context.WithTimeout(ctx, goodbyeTimeout)
 	defer cancel()
+	if err := a.membership.Report(goodbye); err != nil {
+		a.log.Info("the control plane could not be told what was served last", "error", err)
+	}
 	// Not by way of the membership, which would log in again.
 	if err := a.client.EndSession(goodbye, a.session.Load()); err != nil {
 		a.log.Info("the session could not be ended, its lease will lapse", "error", err)

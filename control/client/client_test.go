@@ -40,7 +40,8 @@ type script struct {
 	topics   *controlpb.TopicsResponse
 	beats    []*controlpb.HeartbeatResponse
 	logins   uint64
-	away     atomic.Bool // heartbeats are not answered
+	fetched  []*controlpb.Usage // that the last heartbeat brought
+	away     atomic.Bool        // heartbeats are not answered
 }
 
 type attempt struct {
@@ -99,6 +100,7 @@ func (s *script) Login(ctx context.Context, _ *controlpb.LoginRequest) (*control
 func (s *script) Heartbeat(_ context.Context, r *controlpb.HeartbeatRequest) (*controlpb.HeartbeatResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.fetched = r.GetFetched()
 	if s.away.Load() {
 		return nil, status.Error(codes.Unavailable, "away")
 	}

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/isthmusdata/isthmus/control/controlpb"
+	"github.com/isthmusdata/isthmus/internal/topic"
 )
 
 // LoginRequest is who an agent says it is.
@@ -98,12 +99,22 @@ func (c *Client) Login(ctx context.Context, r LoginRequest) (Grant, error) {
 	return g, nil
 }
 
+// Usage is what an agent has served of a topic.
+type Usage struct {
+	Topic          topic.ID
+	Bytes, Records int64
+}
+
 // Heartbeat keeps a session alive, or learns that it has ended. It says which epoch of the group's keys the agent is
 // ready for.
-func (c *Client) Heartbeat(ctx context.Context, session, epoch uint64) (Beat, error) {
+func (c *Client) Heartbeat(ctx context.Context, session, epoch uint64, served ...Usage) (Beat, error) {
+	request := &controlpb.HeartbeatRequest{Session: session, KeysEpoch: epoch}
+	for _, u := range served {
+		request.Fetched = append(request.Fetched, &controlpb.Usage{TopicId: u.Topic[:], Bytes: u.Bytes, Records: u.Records})
+	}
 	var got *controlpb.HeartbeatResponse
 	err := c.do(ctx, "Heartbeat", always, func(ctx context.Context, n node, trailer *metadata.MD) (err error) {
-		got, err = controlpb.NewMembershipServiceClient(n.conn).Heartbeat(ctx, &controlpb.HeartbeatRequest{Session: session, KeysEpoch: epoch}, grpc.Trailer(trailer))
+		got, err = controlpb.NewMembershipServiceClient(n.conn).Heartbeat(ctx, request, grpc.Trailer(trailer))
 		return err
 	})
 	if err != nil {

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/isthmusdata/isthmus/internal/topic"
 )
 
 // Hooks are told what happens to an agent's membership, one after the other.
@@ -23,6 +26,8 @@ type Hooks struct {
 	// Keys: the group's keys are to be changed to these. It returns soon; UseKeys says when that is done, and until
 	// then it is told again. May be nil.
 	Keys func(Keys)
+	// Served says what was served of each topic since it was called last. May be nil.
+	Served func() []Usage
 	// Denied: the control plane does not let the agent in, or no longer. It is asked again from time to time, for
 	// the wall may be opened. May be nil: Run then returns the error.
 	Denied func(error)
@@ -46,13 +51,16 @@ type Membership struct {
 	changed chan struct{}
 	epoch   atomic.Uint64 // of the group's keys that the agent is ready for
 
+	saying sync.Mutex // held while a heartbeat is under way
+	unsaid map[topic.ID]Usage
+
 	telling sync.Mutex // held while Reached is called
 	silent  bool       // what it was told last
 }
 
 // NewMembership logs in at the first call of Grant or Run.
 func NewMembership(c *Client, r LoginRequest, h Hooks, log *slog.Logger) *Membership {
-	return &Membership{client: c, request: r, hooks: h, log: log, changed: make(chan struct{}, 1)}
+	return &Membership{client: c, request: r, hooks: h, log: log, changed: make(chan struct{}, 1), unsaid: map[topic.ID]Usage{}}
 }
 
 // Grant returns the live session, logging in if there is none.
@@ -165,7 +173,29 @@ func (m *Membership) compare(last, beat Beat, first bool) {
 func (m *Membership) beat(ctx context.Context, g Grant) (Beat, error) {
 	ctx, cancel := context.WithTimeout(ctx, g.Lease)
 	defer cancel()
-	return m.client.Heartbeat(ctx, g.Session, m.epoch.Load())
+	m.saying.Lock()
+	defer m.saying.Unlock()
+	if m.hooks.Served != nil {
+		for _, u := range m.hooks.Served() {
+			sum := m.unsaid[u.Topic]
+			m.unsaid[u.Topic] = Usage{u.Topic, sum.Bytes + u.Bytes, sum.Records + u.Records}
+		}
+	}
+	beat, err := m.client.Heartbeat(ctx, g.Session, m.epoch.Load(), slices.Collect(maps.Values(m.unsaid))...)
+	if err == nil && !beat.Ended {
+		clear(m.unsaid) // if the answer was lost, it is said again
+	}
+	return beat, err
+}
+
+// Report tells at once what was served, for an agent that stops. Without a session there is nobody to tell it of.
+func (m *Membership) Report(ctx context.Context) error {
+	g := m.live()
+	if g.Session == 0 {
+		return nil
+	}
+	_, err := m.beat(ctx, g)
+	return err
 }
 
 // hear notes that the control plane has answered.

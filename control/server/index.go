@@ -48,6 +48,7 @@ func (s *service) Plan(ctx context.Context, r *controlpb.PlanRequest) (*controlp
 // reader asks for the rest when it gets there.
 func (s *service) plan(st *control.State, who control.Caller, q segment.PlanQuery, most int) segment.PartitionPlan {
 	if d := st.AllowPartition(who, control.CallPlan, q.Partition); !d.Allowed {
+		s.denyRead(st, who, "Plan", q.Partition, d)
 		return segment.PartitionPlan{Code: d.Code}
 	}
 	plan := st.Plan(q.Partition, q.Offset, q.MaxBytes)
@@ -86,6 +87,7 @@ func (s *service) ListOffsets(ctx context.Context, r *controlpb.ListOffsetsReque
 					found = st.FindOffset(q)
 				} else {
 					found.Code = d.Code
+					s.denyRead(st, who, "ListOffsets", q.Partition, d)
 				}
 				answer.Partitions = append(answer.Partitions, encodeFound(&o, found))
 			}

@@ -20,6 +20,7 @@ func (s *service) unary(ctx context.Context, request any, info *grpc.UnaryServer
 		s.m.calls.WithLabelValues(method, codes.OK.String()).Inc()
 		return answer, nil
 	}
+	s.tallyDenied(ctx, method, err)
 	st, trailer := toStatus(err)
 	s.m.calls.WithLabelValues(method, st.Code().String()).Inc()
 	if trailer != nil {
@@ -37,6 +38,7 @@ func (s *service) streaming(server any, stream grpc.ServerStream, info *grpc.Str
 		s.m.calls.WithLabelValues(method, codes.OK.String()).Inc()
 		return nil
 	}
+	s.tallyDenied(stream.Context(), method, err)
 	st, trailer := toStatus(err)
 	s.m.calls.WithLabelValues(method, st.Code().String()).Inc()
 	if trailer != nil {

@@ -43,13 +43,19 @@ func (s *service) Commit(stream grpc.BidiStreamingServer[controlpb.CommitRequest
 	if err := stream.SendHeader(metadata.Pairs(controlpb.ReadyHeader, "1")); err != nil {
 		return err
 	}
-	waiting := make(chan *raft.Pending, s.config.CommitWindow)
+	waiting := make(chan pendingCommit, s.config.CommitWindow)
 	return s.untilOver(stream.Context(), t, review{may: mayCommit},
 		func(ctx context.Context) error {
 			defer close(waiting)
 			return s.receiveCommits(ctx, stream, who, waiting)
 		},
 		func(ctx context.Context) error { return s.answerCommits(ctx, stream, waiting) })
+}
+
+// pendingCommit is a commit on its way through the log.
+type pendingCommit struct {
+	request *controlpb.CommitRequest
+	answer  *raft.Pending
 }
 
 // untilOver runs the two sides of a stream. It returns when both have ended, or sooner: when one has
@@ -83,7 +89,7 @@ func (s *service) untilOver(stream context.Context, t *term, r review, sides ...
 	return nil
 }
 
-func (s *service) receiveCommits(ctx context.Context, stream grpc.BidiStreamingServer[controlpb.CommitRequest, controlpb.CommitResponse], who control.Caller, waiting chan<- *raft.Pending) error {
+func (s *service) receiveCommits(ctx context.Context, stream grpc.BidiStreamingServer[controlpb.CommitRequest, controlpb.CommitResponse], who control.Caller, waiting chan<- pendingCommit) error {
 	session := uint64(0)
 	for {
 		r, err := stream.Recv()
@@ -107,7 +113,7 @@ func (s *service) receiveCommits(ctx context.Context, stream grpc.BidiStreamingS
 			return fmt.Errorf("commit %d of session %d and share %q: %w", r.GetSequence(), session, r.GetShare(), err)
 		}
 		select {
-		case waiting <- p:
+		case waiting <- pendingCommit{r, p}:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -125,9 +131,9 @@ func (s *service) owned(who control.Caller, session uint64) (err error) {
 }
 
 // answerCommits sends an answer once the log holds its commit (I3).
-func (s *service) answerCommits(ctx context.Context, stream grpc.BidiStreamingServer[controlpb.CommitRequest, controlpb.CommitResponse], waiting <-chan *raft.Pending) error {
-	for p := range waiting {
-		results, err := p.Wait(ctx)
+func (s *service) answerCommits(ctx context.Context, stream grpc.BidiStreamingServer[controlpb.CommitRequest, controlpb.CommitResponse], waiting <-chan pendingCommit) error {
+	for c := range waiting {
+		results, err := c.answer.Wait(ctx)
 		if err != nil {
 			return fmt.Errorf("commit: %w", err)
 		}
@@ -140,6 +146,7 @@ func (s *service) answerCommits(ctx context.Context, stream grpc.BidiStreamingSe
 			s.log.Debug("commit is not answered", "session", reply.Session, "share", reply.Share,
 				"sequence", reply.Sequence, "outcome", outcomeName(reply.Outcome), "last", reply.Last)
 		}
+		s.tallyRefused(c.request, reply)
 		if err := stream.Send(encodeReply(reply)); err != nil {
 			return err
 		}

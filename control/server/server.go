@@ -14,6 +14,7 @@ import (
 	"github.com/isthmusdata/isthmus/control/controlpb"
 	"github.com/isthmusdata/isthmus/control/hub"
 	"github.com/isthmusdata/isthmus/control/raft"
+	"github.com/isthmusdata/isthmus/control/tally"
 	"github.com/isthmusdata/isthmus/control/tunnel"
 	"github.com/isthmusdata/isthmus/iam/identity"
 	"github.com/isthmusdata/isthmus/internal/topic"
@@ -48,6 +49,9 @@ type service struct {
 	local          bool // some listener is reached from this machine alone
 	rotation       rotation
 
+	tally   tally.Tally
+	audited time.Duration // when the audit was last written; of ticks alone
+
 	term     atomic.Pointer[term] // nil: calls that need the leader are refused
 	stopping context.Context      // ends when streams must end
 }
@@ -74,6 +78,7 @@ func (s *service) leading() (*term, error) {
 func (s *service) applied(st *control.State, r control.Result) {
 	if s.term.Load() != nil { // not while the log is replayed
 		s.m.placed(r.Events)
+		s.tallyPlaced(st, r)
 	}
 	s.hub.Publish(r.Events)
 	if now := st.Walls(); now != s.raised {

@@ -111,6 +111,7 @@ func (n *Node) start(ctx context.Context, c Config, d Deps) (err error) {
 	}
 	s.hub = hub.New(s.m.watchResets.Inc)
 	s.tunnel = tunnel.New(backend{s}, c.Tunnel, d.Logger)
+	s.tunnel.OnDenied(s.tallyTunnel)
 	if err := s.tunnel.Register(d.Registerer); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
@@ -290,6 +291,7 @@ func (n *Node) Stop(ctx context.Context) error {
 			<-finished
 		}
 		n.serving.Wait()
+		n.service.lastAudit()
 		n.stopped = errors.Join(failed, n.raft.Close())
 		n.terms.Wait()
 		n.log.Info("control node has stopped")

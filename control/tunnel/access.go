@@ -23,6 +23,9 @@ func (t *Tunnel) ask(s *control.State, c *call, what control.Call, otherwise int
 	t.metrics.denied.Inc()
 	t.log.Info("call denied", "api", c.req.Key(), "client", c.from.GetClientId(), "host", c.from.GetClientHost(),
 		"agent_group", c.who.Group, "topic", what.Topic, "consumer_group", what.Group, "reason", d.Reason)
+	if t.onDenied != nil {
+		t.onDenied(c.who, c.req.Key(), what, d.Reason)
+	}
 	code := d.Code
 	if code == 0 {
 		code = otherwise

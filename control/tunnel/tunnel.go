@@ -44,6 +44,8 @@ type Tunnel struct {
 	awake   *awake.Clock // the coordinator's; each term looks at it
 	metrics *metrics
 
+	onDenied func(who control.Caller, key int16, what control.Call, reason string)
+
 	// altering lets one config change at a time read and replace a topic's overrides.
 	altering sync.Mutex
 
@@ -55,6 +57,11 @@ type Tunnel struct {
 // everything else for as long as its Backend does.
 func New(b Backend, cfg Config, log *slog.Logger) *Tunnel {
 	return &Tunnel{backend: b, cfg: cfg, log: log, apis: allAPIs(), awake: awake.Machine(), metrics: newMetrics()}
+}
+
+// OnDenied has f told of everything that the walls answer with no, under the state's lock. It is set before the first call.
+func (t *Tunnel) OnDenied(f func(who control.Caller, key int16, what control.Call, reason string)) {
+	t.onDenied = f
 }
 
 // api is one request that the tunnel carries. Each is made in its own file.
