@@ -31,6 +31,7 @@ func TestWalls(t *testing.T) {
 	w.thievesAtTheBucket()
 	w.thievesAtEval()
 	w.thievesAtTheControlPlane()
+	w.thievesAmongClients()
 	f.moves("after thieves", 100)
 	revoked := w.revokes(f)
 	w.rotatesKeys(f)
