@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The proof between two accounts: installs what it needs, runs TestWalls with network namespaces as VPCs and Ceph as S3
 # and STS, prints the thief's table and, last, how it ended. Needs root, for namespaces. The table is left in
-# .cache/walls/walls.txt, and as Markdown beside it.
+# .cache/walls/table, and must be that of docs/proof.md; ISTHMUS_WALLS=write writes it there instead.
 #   walls.sh [FLAG...]    flags of go test
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -10,11 +10,11 @@ cd "$(dirname "$0")/.."
 scripts/apt.sh nftables iproute2 ceph-mon ceph-osd ceph-common radosgw openssl curl rsyslog rsyslog-kafka maven openjdk-17-jdk-headless
 scripts/clients/java.sh
 
-export ISTHMUS_BIN=${ISTHMUS_BIN:-$PWD/isthmus} ISTHMUS_WALLS_REPORT=$PWD/.cache/walls
-mkdir -p "$ISTHMUS_WALLS_REPORT"
-rm -f "$ISTHMUS_WALLS_REPORT"/walls.*
+export ISTHMUS_BIN=${ISTHMUS_BIN:-$PWD/isthmus} ISTHMUS_WALLS_REPORT=$PWD/.cache/walls/table
+mkdir -p .cache/walls
+rm -f .cache/walls/*
 status=0
-go test -tags e2e -count=1 -timeout 15m -v -run '^TestWalls$' "$@" ./internal/e2e >"$ISTHMUS_WALLS_REPORT/log" 2>&1 || status=$?
-[ "$status" = 0 ] || cat "$ISTHMUS_WALLS_REPORT/log"
-[ ! -f "$ISTHMUS_WALLS_REPORT/walls.txt" ] || cat "$ISTHMUS_WALLS_REPORT/walls.txt"
+go test -tags e2e -count=1 -timeout 15m -v -run '^TestWalls$' "$@" ./internal/e2e >.cache/walls/log 2>&1 || status=$?
+[ "$status" = 0 ] || cat .cache/walls/log
+[ ! -f "$ISTHMUS_WALLS_REPORT" ] || cat "$ISTHMUS_WALLS_REPORT"
 exit "$status"

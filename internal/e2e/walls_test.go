@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -107,16 +108,36 @@ func (w *wallsWorld) report(revoked time.Duration) {
 		w.t.Errorf("%d packets between the VPCs", packets)
 	}
 	run := walls.Run{Table: w.table, Packets: packets, Revoked: revoked.Seconds()}
-	var text, page bytes.Buffer
+	var text bytes.Buffer
 	w.check(w.table.Print(&text))
-	w.check(w.table.Markdown(&page))
 	fmt.Fprintln(&text, run)
 	w.t.Logf("\n%s", text.String())
-	if folder := os.Getenv("ISTHMUS_WALLS_REPORT"); folder != "" {
-		w.check(os.WriteFile(filepath.Join(folder, "walls.txt"), text.Bytes(), 0o600))
-		w.check(os.WriteFile(filepath.Join(folder, "walls.md"), page.Bytes(), 0o600))
+	if file := os.Getenv("ISTHMUS_WALLS_REPORT"); file != "" {
+		w.check(os.WriteFile(file, text.Bytes(), 0o600))
 	}
 	if attempts, denied := w.table.Count(); attempts < 30 || denied != attempts {
 		w.t.Errorf("%d attempts, %d denied: want 30 at least, and all of them denied", attempts, denied)
+	}
+	w.comparePage()
+}
+
+// comparePage holds docs/proof.md to the table, or with ISTHMUS_WALLS=write writes the table into it.
+func (w *wallsWorld) comparePage() {
+	w.t.Helper()
+	const path, mark = "../../docs/proof.md", "<!-- the thief's table, written by ISTHMUS_WALLS=write make e2e-walls -->\n"
+	old, err := os.ReadFile(path)
+	w.check(err)
+	head, _, found := strings.Cut(string(old), mark)
+	if !found {
+		w.t.Fatalf("%s has no line %q", path, mark)
+	}
+	page := bytes.NewBufferString(head + mark)
+	w.check(w.table.Markdown(page))
+	switch {
+	case page.String() == string(old) || w.t.Failed():
+	case os.Getenv("ISTHMUS_WALLS") == "write":
+		w.check(os.WriteFile(path, page.Bytes(), 0o644))
+	default:
+		w.t.Errorf("docs/proof.md tells another table (ISTHMUS_WALLS=write make e2e-walls writes it):\n%s", changedLines(string(old), page.String()))
 	}
 }

@@ -69,8 +69,10 @@ func DeniedByControl(err error, want codes.Code) (evidence string, denied bool) 
 	if err == nil {
 		return "done", false
 	}
-	code := status.Code(err)
-	return fmt.Sprintf("%s: %s", code, brief(status.Convert(err).Message())), code == want
+	if code := status.Code(err); code != want {
+		return fmt.Sprintf("%s: %s", code, brief(status.Convert(err).Message())), false
+	}
+	return want.String(), true
 }
 
 // Codes of Kafka by which the walls deny.
