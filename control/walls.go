@@ -297,19 +297,3 @@ func (s *State) Binding(name string) (*controlpb.Binding, bool) {
 	}
 	return b.pb, true
 }
-
-// Allow asks without a state: it holds agents to their roles for the two calls by which data moves. It is for callers that
-// do not ask the state yet.
-func Allow(who Caller, what Call) Decision {
-	switch what.Kind {
-	case CallCommit:
-		if !slices.Contains(who.Roles, RoleProduce) {
-			return deny(codeTopicDenied, "only agents with the produce role commit")
-		}
-	case CallPlan:
-		if who.Session != 0 && !slices.Contains(who.Roles, RoleFetch) && !slices.Contains(who.Roles, RoleJobs) {
-			return deny(codeTopicDenied, "only agents with the fetch or jobs role plan")
-		}
-	}
-	return allow()
-}

@@ -210,3 +210,19 @@ func FuzzWalls(f *testing.F) {
 		w.check(t)
 	})
 }
+
+// TestGrantsCostNoAllocation: a commit asks about grants for every partition that it names.
+func TestGrantsCostNoAllocation(t *testing.T) {
+	w := wallsOfTable(t)
+	id := topic.ID{1}
+	w.apply(&controlpb.Command{Op: &controlpb.Command_CreateTopic{CreateTopic: &controlpb.CreateTopicCommand{Name: ownTopic, Id: id[:], Partitions: 1, Share: ownShare}}})
+	r := w.apply(&controlpb.Command{Op: &controlpb.Command_Login{Login: &controlpb.LoginCommand{
+		Binding: "prod", GossipKey: []byte("k"), Request: &controlpb.LoginRequest{Agent: "1", Group: "prod", Roles: []string{RoleProduce}},
+	}}})
+	x, _ := w.s.sessions.Get(r.Login.GetSession())
+	b, writes := w.s.writer(x)
+	granted := writes
+	if n := testing.AllocsPerRun(100, func() { granted = granted && w.s.mayPlace(x, b, w.s.topicByID[id]) }); n != 0 || !granted {
+		t.Errorf("%v allocations; granted %t", n, granted)
+	}
+}

@@ -75,7 +75,6 @@ type tenant struct {
 	life    int
 	last    map[string]uint64
 	batches int
-	asked   bool // for an id
 	id      int64
 	next    map[topic.Partition]int32 // sequences of id
 }
