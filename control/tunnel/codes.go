@@ -1,6 +1,10 @@
 package tunnel
 
-import "github.com/twmb/franz-go/pkg/kerr"
+import (
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/isthmusdata/isthmus/control"
+)
 
 // Kafka's codes, as this package answers them. Those of kerr are variables; these
 // are the same numbers, which a test compares.
@@ -40,8 +44,12 @@ type fault struct {
 // message is the text as Kafka's optional one.
 func (f *fault) message() *string { return optional(f.text) }
 
-// faultOf explains a code of the state, for which the state has no words.
-func faultOf(code int16) *fault {
+// faultOf explains why the state refuses: in its own words where it has some.
+func faultOf(r control.Result) *fault {
+	code := r.Code
+	if code != 0 && r.Reason != "" {
+		return &fault{code, r.Reason}
+	}
 	switch code {
 	case 0:
 		return nil

@@ -91,7 +91,7 @@ func (t *Tunnel) growTopic(ctx context.Context, id topic.ID, rt kmsg.CreateParti
 	if err != nil {
 		return nil, fmt.Errorf("create partitions of topic %s: %w", rt.Topic, err)
 	}
-	f := faultOf(results[0].Code)
+	f := faultOf(results[0])
 	if f == nil {
 		t.log.Info("topic grown", "topic", rt.Topic, "id", id, "partitions", rt.Count)
 	}

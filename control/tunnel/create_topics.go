@@ -197,7 +197,7 @@ func (t *Tunnel) create(ctx context.Context, group string, topics []*newTopic) e
 		}
 		for i, n := range chunk {
 			if results[i].Code != 0 {
-				n.fault = faultOf(results[i].Code)
+				n.fault = faultOf(results[i])
 				continue
 			}
 			n.id = results[i].TopicID

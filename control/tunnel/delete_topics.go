@@ -122,7 +122,7 @@ func (t *Tunnel) deleteDoomed(ctx context.Context, topics []*doomed) error {
 			return fmt.Errorf("delete topics: %w", err)
 		}
 		for i, d := range chunk {
-			if d.fault = faultOf(results[i].Code); d.fault == nil {
+			if d.fault = faultOf(results[i]); d.fault == nil {
 				t.log.Info("topic deleted", "topic", d.name, "id", d.id)
 			}
 		}

@@ -203,7 +203,7 @@ func (t *Tunnel) setOverrides(ctx context.Context, tp topic.Topic, overrides map
 	if err != nil {
 		return nil, fmt.Errorf("alter configs of topic %s: %w", tp.Name, err)
 	}
-	f := faultOf(results[0].Code)
+	f := faultOf(results[0])
 	if f == nil {
 		t.log.Info("topic configs altered", "topic", tp.Name, "id", tp.ID, "overrides", len(overrides))
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/isthmusdata/isthmus/control"
+	"github.com/isthmusdata/isthmus/control/controlpb"
 	"github.com/isthmusdata/isthmus/internal/topic"
 )
 
@@ -145,6 +146,31 @@ func TestCreatePartitions(t *testing.T) {
 			if got := get[*kmsg.CreatePartitionsResponse](t, f, req).Topics[0]; got.ErrorCode != tc.code || (tc.code != 0) != (got.ErrorMessage != nil) {
 				t.Errorf("%s to %d, validate=%v: code %d %s", tc.topic, tc.count, validate, got.ErrorCode, text(got.ErrorMessage))
 			}
+		}
+	}
+}
+
+// TestQuotaOfPartitions: who is refused for a quota of its group is told so, and not that the cluster is full.
+func TestQuotaOfPartitions(t *testing.T) {
+	f := newFixture(t)
+	f.m.must(t, &controlpb.Command{Op: &controlpb.Command_ChangeWalls{ChangeWalls: &controlpb.ChangeWallsCommand{Change: &controlpb.WallChange{
+		Change: &controlpb.WallChange_PutGroup{PutGroup: &controlpb.AgentGroup{Name: f.who.Group, Quota: &controlpb.Quota{Partitions: 3}}},
+	}}}})
+	f.topic(t, "orders", 2)
+	create := request(f, kmsg.NewPtrCreateTopicsRequest(), func(r *kmsg.CreateTopicsRequest) {
+		rt := kmsg.NewCreateTopicsRequestTopic()
+		rt.Topic, rt.NumPartitions, rt.ReplicationFactor = "more", 2, 1
+		r.Topics = append(r.Topics, rt)
+	})
+	if got := get[*kmsg.CreateTopicsResponse](t, f, create).Topics[0]; got.ErrorCode != codePolicyViolation || !strings.Contains(text(got.ErrorMessage), "by its quota") {
+		t.Errorf("create: code %d %s", got.ErrorCode, text(got.ErrorMessage))
+	}
+	for count, code := range map[int32]int16{5: codePolicyViolation, 3: 0} {
+		grow := request(f, kmsg.NewPtrCreatePartitionsRequest(), func(r *kmsg.CreatePartitionsRequest) {
+			r.Topics = []kmsg.CreatePartitionsRequestTopic{{Topic: "orders", Count: count}}
+		})
+		if got := get[*kmsg.CreatePartitionsResponse](t, f, grow).Topics[0]; got.ErrorCode != code || code != 0 && !strings.Contains(text(got.ErrorMessage), "by its quota") {
+			t.Errorf("grow to %d: code %d %s", count, got.ErrorCode, text(got.ErrorMessage))
 		}
 	}
 }
