@@ -36,6 +36,7 @@ func startAWSLogins(t *testing.T) *awsLogins {
 	a.lands = startControlAlone(t, dir, "file://"+filepath.Join(dir, "bucket"), func(c *controlConfig) {
 		c.Admission.STSRegions, c.Admission.STSEndpoint = []string{"eu-west-1"}, server.URL
 		c.Admission.Issuers = []string{world.Issuer(analyticsAccount)}
+		c.Admission.BoundTokens = true
 		c.Admission.JWKS = []string{world.Issuer(analyticsAccount) + "=" + server.URL + "/.well-known/jwks.json"}
 	})
 	admin := filepath.Join(dir, "admin")
@@ -126,7 +127,7 @@ func TestAgentsLogInByTheirAWSRoles(t *testing.T) {
 		if err == nil {
 			a.must(a.kill("refused"))
 			t.Errorf("%s is let in as %s with %s", who, group, has)
-		} else if !strings.Contains(err.Error(), "bound by") && !strings.Contains(err.Error(), "binding") && !strings.Contains(err.Error(), "issuer") {
+		} else if !strings.Contains(err.Error(), "bound") && !strings.Contains(err.Error(), "binding") && !strings.Contains(err.Error(), "issuer") {
 			t.Errorf("%s is refused without saying why: %v", who, err)
 		}
 	}
@@ -136,6 +137,9 @@ func TestAgentsLogInByTheirAWSRoles(t *testing.T) {
 	a.as(thiefAccount)
 	refused("the same name in another account", "prod", rolesOf("produce"), identity.MethodSigV4)
 	refused("the same name in another account", "analytics", rolesOf("fetch"), identity.MethodOIDC)
+	a.as(analyticsAccount)
+	a.world.SetPermission(analytics, policyOf(t, `{"Effect":"Allow","Action":"sts:GetWebIdentityToken","Resource":"*"}`))
+	refused("a role that may not bind its tokens to a login", "analytics", rolesOf("fetch"), identity.MethodOIDC)
 	a.world.Role(prodAccount, "isthmus-agent", policyOf(t, `{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"AWS":"arn:aws:iam::`+prodAccount+`:root"}}`), policyOf(t, `{"Effect":"Deny","Action":"*","Resource":"*"}`))
 	a.as(prodAccount)
 	refused("a role that was made again", "prod", rolesOf("produce"), identity.MethodSigV4)

@@ -29,6 +29,7 @@ type admission struct {
 	STSRegions      []string // whose STS is asked who has signed; none: nobody logs in by aws-sigv4
 	STSEndpoint     string   // URL at which all of them are reached; empty: at their own names
 	Issuers         []string // URLs whose tokens are taken; none: nobody logs in by aws-oidc
+	BoundTokens     bool     // tokens that could be used for another login are refused
 	JWKS            []string // ISSUER=URL of keys that are not where the issuer's own configuration says
 }
 
@@ -43,6 +44,7 @@ func (a *admission) addMethods(f *pflag.FlagSet) {
 	f.StringSliceVar(&a.STSRegions, "sts-regions", a.STSRegions, "regions of AWS whose STS is asked who has signed a login by aws-sigv4")
 	f.StringVar(&a.STSEndpoint, "sts-endpoint", a.STSEndpoint, "URL at which STS is reached, for closed networks; none: under its own names")
 	f.StringSliceVar(&a.Issuers, "oidc-issuer", a.Issuers, "URL of an issuer whose tokens are taken for logins by aws-oidc: that of each account's outbound web identity federation")
+	f.BoolVar(&a.BoundTokens, "oidc-bound", a.BoundTokens, "refuse tokens that do not carry the login's nonce and claim as tags: agents' roles then need sts:TagGetWebIdentityToken")
 	f.StringSliceVar(&a.JWKS, "oidc-jwks", a.JWKS, "ISSUER=URL: where an issuer's keys are read, for closed networks; none: where its configuration says")
 }
 
@@ -56,7 +58,7 @@ func (a *admission) methods(insecure bool, now func() time.Time) (all []identity
 		all = append(all, s)
 	}
 	if len(a.Issuers) > 0 {
-		o := identity.OIDCOptions{Insecure: insecure, Now: now}
+		o := identity.OIDCOptions{RequireBound: a.BoundTokens, Insecure: insecure, Now: now}
 		for _, url := range a.Issuers {
 			o.Issuers = append(o.Issuers, identity.Issuer{URL: url, JWKS: a.keysOf(url)})
 		}
@@ -92,6 +94,9 @@ func (a *admission) check() error {
 	}
 	if a.STSEndpoint != "" && len(a.STSRegions) == 0 {
 		faults = append(faults, errors.New("--sts-endpoint without --sts-regions: name the regions that agents sign for"))
+	}
+	if a.BoundTokens && len(a.Issuers) == 0 {
+		faults = append(faults, errors.New("--oidc-bound without --oidc-issuer: name the issuers whose tokens are taken"))
 	}
 	for _, pair := range a.JWKS {
 		if !slices.ContainsFunc(a.Issuers, func(issuer string) bool { return strings.HasPrefix(pair, issuer+"=") }) {
