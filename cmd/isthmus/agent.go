@@ -114,6 +114,7 @@ type agent struct {
 
 	certificate *certs.Holder // among the agents of the group
 	keys        keyChange
+	credentials *credentials // nil: nothing is kept
 
 	http   *obs.Server
 	kafka  net.Listener
@@ -151,6 +152,10 @@ func startAgent(ctx context.Context, config agentConfig, deps agentDeps) (*agent
 		log: deps.log, certificate: certs.NewHolder(certs.Agent, deps.now),
 	}
 	a.cuts.from = map[string]bool{}
+	if err := a.takeUp(); err != nil {
+		cancel()
+		return nil, err
+	}
 	for _, build := range []func(context.Context, context.Context) error{
 		a.listen, a.login, a.join, a.buildRoles, a.serve,
 	} {

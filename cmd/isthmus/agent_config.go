@@ -28,6 +28,8 @@ const (
 // agentConfig is everything one agent is told. The packages' own configs are filled from it.
 type agentConfig struct {
 	Login     loginConfig
+	Join      string // token; empty: none
+	State     string // folder; empty: what a join token gives lives in memory alone
 	Group     string
 	Roles     roles
 	Zone      string
@@ -62,6 +64,8 @@ func defaultAgent() agentConfig {
 
 func (c *agentConfig) addFlags(f *pflag.FlagSet) {
 	c.Login.addFlags(f)
+	f.StringVar(&c.Join, "join", c.Join, "one-time token that lets this agent in, as the other side prints it")
+	f.StringVar(&c.State, "state", c.State, "folder that keeps what the agent got for its token, so that a restart needs no other; none: in memory")
 	f.StringVar(&c.Group, "group", c.Group, "group of agents that this one belongs to: one account, VPC or region")
 	f.Var(&c.Roles, "roles", "what the agent may do, one or more of: "+rolesHelp())
 	f.StringVar(&c.Zone, "zone", c.Zone, "availability zone; clients name theirs with zone=NAME in client.id")
@@ -103,6 +107,14 @@ func (c *agentConfig) Validate() error {
 	}
 	add(exposed(c.Kafka, "--kafka", tlsFix, c.Insecure || c.TLSCert != ""))
 	add(c.Login.check())
+	if c.joins() {
+		if secret, err := c.Login.secret(); err == nil && !secret {
+			add(errors.New("--join and --state: the agent will prove itself by a certificate, which needs TLS: name the control plane's --control-pin or --control-ca"))
+		}
+		if c.Login.Cert != "" || c.Login.Way != loginAuto {
+			add(errors.New("--join and --state: leave out --login and --login-cert, for the agent proves itself by what the token gives it"))
+		}
+	}
 	if c.Roles.has("fetch") {
 		if _, err := units.Loopback(c.peerAddress()); err != nil {
 			add(fmt.Errorf("--peer: %w", err))

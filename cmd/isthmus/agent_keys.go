@@ -10,17 +10,35 @@ import (
 )
 
 // certify lets the agent keep the certificate that each login gives it: neighbours know it by that, and so does
-// the control plane, should the agent's platform not prove it for a while.
+// the control plane, should the agent's platform not prove it for a while. An agent that has joined by a token has
+// nothing else to prove itself by.
 func (a *agent) certify(auth *client.Auth) {
 	auth.Certified = func(c client.Certified) {
-		a.keys.certified.Store(c.Epoch)
 		if err := a.certificate.Set(c.Certificate, c.Authority); err != nil {
 			a.log.Error("the certificate that the control plane gave is of no use; neighbours will not know this agent", "error", err)
+			return
 		}
+		a.keys.certified.Store(c.Epoch)
+		if a.credentials == nil {
+			return
+		}
+		if err := a.credentials.write(c); err != nil {
+			a.log.Error("this agent will have to join anew after a restart", "error", err)
+		}
+	}
+	if a.config.joins() {
+		auth.Open, auth.Sources = false, nil
+		auth.Certificate = nil
 	}
 	if auth.Certificate == nil {
 		auth.Certificate = a.certificate.Current
 		auth.Sources = append(auth.Sources, identity.NewCertificate())
+	}
+	if a.config.Join != "" {
+		auth.Sources = append(auth.Sources, joinToken(a.config.Join))
+		if a.credentials == nil {
+			a.log.Warn("what this agent gets for its join token lives in its memory alone: after a restart it needs another one (keep it with --state DIR)")
+		}
 	}
 }
 

@@ -25,6 +25,9 @@ import (
 // methodOpen is the login of whoever calls from loopback while the cluster has no bindings.
 const methodOpen = "open"
 
+// methodToken is the login by a join token.
+const methodToken = "token"
+
 // Auth is who a client is, and how it proves that. Without one, calls carry no token.
 type Auth struct {
 	// Group, Agent and Roles are what is claimed; an operator claims nothing.
@@ -187,7 +190,7 @@ func (c *Client) prove(ctx context.Context, n node, trailer *metadata.MD) (*toke
 		return c.authenticate(ctx, service, begun, openSource{}, trailer)
 	}
 	var first error
-	for _, source := range c.login.auth.Sources {
+	for i, source := range c.login.auth.Sources {
 		if !slices.Contains(begun.GetMethods(), source.Method()) || source.Method() == identity.MethodMTLS && !c.certified() {
 			continue
 		}
@@ -205,7 +208,7 @@ func (c *Client) prove(ctx context.Context, n node, trailer *metadata.MD) (*toke
 		if first == nil {
 			first = err
 		}
-		if !errors.Is(err, errNoProof) && !classify(n.addr, err, *trailer).transient {
+		if !errors.Is(err, errNoProof) && !classify(n.addr, err, *trailer).transient && !c.tokenFollows(i) {
 			return nil, err // it was answered, and another way gets the same answer
 		}
 	}
@@ -213,6 +216,12 @@ func (c *Client) prove(ctx context.Context, n node, trailer *metadata.MD) (*toke
 		return nil, first
 	}
 	return nil, fmt.Errorf("%w: the control plane takes logins by %s, and this process was told of none of these ways to prove who it is (see --login)", ErrDenied, strings.Join(begun.GetMethods(), ", "))
+}
+
+// tokenFollows says whether the way after one is a token, which makes an identity where there is none, or none any more.
+func (c *Client) tokenFollows(i int) bool {
+	rest := c.login.auth.Sources[i+1:]
+	return len(rest) > 0 && rest[0].Method() == methodToken
 }
 
 // certified says whether a connection that is made now shows a certificate.
