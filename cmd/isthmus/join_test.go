@@ -78,7 +78,7 @@ func TestASecondMachineJoinsOnce(t *testing.T) {
 	if again := l.sessions(playgroundGroup); len(again) != 1 || again[0] != name[0] {
 		t.Errorf("after a restart the agents are %v, before %v", again, name)
 	}
-	if !strings.Contains(second.stderr.String(), "method=mtls") {
+	if !strings.Contains(second.stderr.String(), `"method":"mtls"`) {
 		t.Errorf("the second login is by another way:\n%s", second.stderr.String())
 	}
 	// This machine's own callers are admitted still: no operator has made a binding.
