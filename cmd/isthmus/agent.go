@@ -114,7 +114,7 @@ type agent struct {
 
 	certificate *certs.Holder // among the agents of the group
 	keys        keyChange
-	credentials *credentials // nil: nothing is kept
+	kept        *keptIdentity // nil: nothing is kept
 
 	http   *obs.Server
 	kafka  net.Listener

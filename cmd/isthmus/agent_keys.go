@@ -19,10 +19,10 @@ func (a *agent) certify(auth *client.Auth) {
 			return
 		}
 		a.keys.certified.Store(c.Epoch)
-		if a.credentials == nil {
+		if a.kept == nil {
 			return
 		}
-		if err := a.credentials.write(c); err != nil {
+		if err := a.kept.write(c); err != nil {
 			a.log.Error("this agent will have to join anew after a restart", "error", err)
 		}
 	}
@@ -36,7 +36,7 @@ func (a *agent) certify(auth *client.Auth) {
 	}
 	if a.config.Join != "" {
 		auth.Sources = append(auth.Sources, joinToken(a.config.Join))
-		if a.credentials == nil {
+		if a.kept == nil {
 			a.log.Warn("what this agent gets for its join token lives in its memory alone: after a restart it needs another one (keep it with --state DIR)")
 		}
 	}

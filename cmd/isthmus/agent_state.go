@@ -28,15 +28,15 @@ func (joinToken) Method() string { return methodToken }
 // Proof implements identity.Source.
 func (t joinToken) Proof(context.Context, identity.Challenge) ([]byte, error) { return []byte(t), nil }
 
-// credentials are what an agent that has joined by a token lives by from then on: its certificate and key, in one file
+// keptIdentity is what an agent that has joined by a token lives by from then on: its certificate and key, in one file
 // of --state, so that both are there or neither. Without --state they live as long as the process.
-type credentials struct{ path string }
+type keptIdentity struct{ path string }
 
 // stateFile is the file's name. The agent's own name stands in the certificate.
 const stateFile = "identity.pem"
 
 // read takes the credentials up. none says that there are none yet.
-func (c credentials) read() (certified client.Certified, name certs.Name, none bool, err error) {
+func (c keptIdentity) read() (certified client.Certified, name certs.Name, none bool, err error) {
 	raw, err := os.ReadFile(c.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return certified, name, true, nil
@@ -58,7 +58,7 @@ func (c credentials) read() (certified client.Certified, name certs.Name, none b
 }
 
 // write replaces the credentials, as a whole.
-func (c credentials) write(certified client.Certified) error {
+func (c keptIdentity) write(certified client.Certified) error {
 	key, err := x509.MarshalPKCS8PrivateKey(certified.Certificate.PrivateKey)
 	if err != nil {
 		return fmt.Errorf("encode the agent's key: %w", err)
@@ -91,8 +91,8 @@ func (a *agent) takeUp() error {
 	if err := os.MkdirAll(a.config.State, 0o700); err != nil {
 		return fmt.Errorf("make the folder of --state: %w", err)
 	}
-	a.credentials = &credentials{filepath.Join(a.config.State, stateFile)}
-	certified, name, none, err := a.credentials.read()
+	a.kept = &keptIdentity{filepath.Join(a.config.State, stateFile)}
+	certified, name, none, err := a.kept.read()
 	switch {
 	case err != nil:
 		return err
