@@ -23,6 +23,7 @@ type Config struct {
 	PathStyle   bool          // the bucket in the path, not in the host name
 	CAFile      string        // PEM certificates to trust besides the system's and AWS_CA_BUNDLE
 	BucketOwner string        // account id that must own the bucket: the server refuses every request when another does
+	KMSKey      string        // ARN of the key that objects are encrypted with; empty: as the bucket does by itself
 	Timeout     time.Duration // of one request, all its retries included
 	MaxConns    int           // connections in use at a time; others wait
 

@@ -28,12 +28,14 @@ func (s *Store) Multipart(ctx context.Context, key string) (objstore.Multipart, 
 	}
 	r, ctx, cancel := s.begin(ctx, "multipart", key, true)
 	defer cancel()
+	in := &s3.CreateMultipartUploadInput{
+		Bucket: aws.String(s.cfg.Bucket), Key: aws.String(key), ExpectedBucketOwner: s.owner,
+		ContentType: aws.String("application/octet-stream"),
+	}
+	in.ServerSideEncryption, in.SSEKMSKeyId, in.BucketKeyEnabled = s.encrypted()
 	var out *s3.CreateMultipartUploadOutput
 	err := r.do(ctx, func(ctx context.Context) (err error) {
-		out, err = s.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
-			Bucket: aws.String(s.cfg.Bucket), Key: aws.String(key), ExpectedBucketOwner: s.owner,
-			ContentType: aws.String("application/octet-stream"),
-		})
+		out, err = s.client.CreateMultipartUpload(ctx, in)
 		return err
 	})
 	if err != nil {

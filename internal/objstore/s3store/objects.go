@@ -13,6 +13,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/isthmusdata/isthmus/internal/objstore"
 )
@@ -26,7 +27,7 @@ func (s *Store) PutNew(ctx context.Context, key string, buffers [][]byte, crc32c
 	defer cancel()
 	err := r.do(ctx, func(ctx context.Context) error {
 		b := newBody(buffers)
-		_, err := s.client.PutObject(ctx, &s3.PutObjectInput{
+		in := &s3.PutObjectInput{
 			Bucket:              aws.String(s.cfg.Bucket),
 			Key:                 aws.String(key),
 			Body:                b,
@@ -35,7 +36,9 @@ func (s *Store) PutNew(ctx context.Context, key string, buffers [][]byte, crc32c
 			IfNoneMatch:         aws.String("*"),
 			ChecksumCRC32C:      aws.String(encodeSum(crc32c)),
 			ExpectedBucketOwner: s.owner,
-		}, once, s.unsigned)
+		}
+		in.ServerSideEncryption, in.SSEKMSKeyId, in.BucketKeyEnabled = s.encrypted()
+		_, err := s.client.PutObject(ctx, in, once, s.unsigned)
 		return err
 	})
 	if err != nil {
@@ -50,6 +53,14 @@ func (s *Store) unsigned(o *s3.Options) {
 	if s.tls {
 		o.APIOptions = append(o.APIOptions, v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware)
 	}
+}
+
+// encrypted says how an object is encrypted. The bucket's own key stands between, so that KMS is not asked for each.
+func (s *Store) encrypted() (how types.ServerSideEncryption, key *string, bucketKey *bool) {
+	if s.cfg.KMSKey == "" {
+		return "", nil, nil
+	}
+	return types.ServerSideEncryptionAwsKms, aws.String(s.cfg.KMSKey), aws.Bool(true)
 }
 
 // encodeSum is how the protocol writes a CRC-32C.
