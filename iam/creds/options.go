@@ -46,6 +46,7 @@ type Options struct {
 	Policy      string        // session policy, JSON; empty: none
 	TokenFile   string        // of web-identity
 	Region      string        // whose STS is asked; empty: from the environment
+	Near        string        // whose STS is asked where the environment names no region either
 	STSEndpoint string        // empty: that of the region
 
 	ExpirySkew      time.Duration // credentials count as expired so long before they do

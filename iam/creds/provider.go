@@ -88,7 +88,10 @@ func New(ctx context.Context, o Options) (*Provider, error) {
 		return nil, &Error{Class: ErrSource, Role: o.RoleARN, Cause: err, Try: "look at ~/.aws/config and the AWS_ variables"}
 	}
 	p.source = &source{inner: sdk.Credentials}
-	if p.region = sdk.Region; p.region == "" && o.STSEndpoint != "" {
+	if p.region = sdk.Region; p.region == "" {
+		p.region = o.Near
+	}
+	if p.region == "" && o.STSEndpoint != "" {
 		p.region = "us-east-1" // servers other than AWS sign with it and look at nothing else
 	}
 	if o.Mode == Ambient {
