@@ -22,7 +22,7 @@ func (r *Runner) upload(p *Put) {
 		result := classify(err)
 		r.m.putSeconds.Observe(time.Since(began).Seconds())
 		r.m.puts.WithLabelValues(result.String()).Inc()
-		if err != nil && !errors.Is(ctx.Err(), context.Canceled) {
+		if err != nil && !errors.Is(ctx.Err(), context.Canceled) && !errors.Is(err, objstore.ErrDenied) { // who owns the store tells that it denies
 			r.complain(result, err)
 		}
 		r.post(func(w *Writer, now Now) {

@@ -23,7 +23,6 @@ import (
 	"github.com/isthmusdata/isthmus/fetch"
 	"github.com/isthmusdata/isthmus/internal/broker"
 	"github.com/isthmusdata/isthmus/internal/certs"
-	"github.com/isthmusdata/isthmus/internal/objstore"
 	"github.com/isthmusdata/isthmus/internal/obs"
 	"github.com/isthmusdata/isthmus/internal/quota"
 	"github.com/isthmusdata/isthmus/internal/wire"
@@ -71,7 +70,7 @@ func runAgent(ctx context.Context, config agentConfig, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	a, err := startAgent(ctx, config, agentDeps{log: log, registry: obs.NewRegistry(), open: openStore, wall: wall})
+	a, err := startAgent(ctx, config, agentDeps{log: log, registry: obs.NewRegistry(), open: openBucket, wall: wall})
 	if err != nil {
 		return unlessInterrupted(ctx, err, log)
 	}
@@ -127,9 +126,11 @@ type agent struct {
 	session    atomic.Uint64
 	cuts       struct {
 		sync.Mutex
-		from    map[string]bool // what is out of reach
-		handing bool            // handOver is running
+		from    map[string]bool  // what is out of reach
+		lost    map[string]error // what the agent is refused, and why
+		handing bool             // handOver is running
 	}
+	fetched  lastFetch
 	stores   *stores
 	group    *agentgroup.Group
 	topics   *broker.TopicCache
@@ -151,7 +152,7 @@ func startAgent(ctx context.Context, config agentConfig, deps agentDeps) (*agent
 		config: config, name: hex.EncodeToString(name), deps: deps, failed: make(chan error, 8), cancel: cancel,
 		log: deps.log, certificate: certs.NewHolder(certs.Agent, deps.now),
 	}
-	a.cuts.from = map[string]bool{}
+	a.cuts.from, a.cuts.lost = map[string]bool{}, map[string]error{}
 	if err := a.takeUp(); err != nil {
 		cancel()
 		return nil, err
@@ -211,7 +212,7 @@ func (a *agent) readiness() error {
 	if what := a.ready.Load(); what != nil {
 		return errors.New(*what)
 	}
-	return nil
+	return a.lostAccesses()
 }
 
 // login gets a session, however long the control plane is away.
@@ -244,10 +245,12 @@ func (a *agent) login(ctx, life context.Context) (err error) {
 		a.grant, err = a.membership.Grant(ctx)
 		switch {
 		case err == nil:
-			a.stores, err = newStores(a.deps, a.grant.Shares, func(share string, store objstore.Store) objstore.Store {
-				tell := func(cut bool) { a.cutOff(life, "bucket of share "+share, cut) }
-				return &watchedStore{Store: store, life: life, spawn: a.running.Go, tell: tell}
-			})
+			a.stores, err = newStores(storesDeps{
+				agentDeps: a.deps, Credentials: a.config.Credentials, Cluster: a.grant.Cluster, Group: a.config.Group, Agent: a.name,
+				Life: life, Spawn: a.running.Go, Active: a.fetched.lately,
+				Cut:  func(share string, cut bool) { a.cutOff(life, "bucket of share "+share, cut) },
+				Lost: func(share, role string, why error) { a.lostAccess(life, share, role, why) },
+			}, a.grant.Shares)
 			return err
 		case ctx.Err() != nil:
 			return err

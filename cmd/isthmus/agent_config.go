@@ -42,7 +42,9 @@ type agentConfig struct {
 	TLSKey    string
 	Insecure  bool
 	Memory    units.Bytes // of the whole agent
-	Cache     units.Bytes // of that, for segments that several consumers read
+
+	Credentials credentialsConfig // for buckets
+	Cache       units.Bytes       // of that, for segments that several consumers read
 
 	flushBytes units.Bytes
 	maxFrame   units.Bytes
@@ -54,7 +56,7 @@ type agentConfig struct {
 
 func defaultAgent() agentConfig {
 	c := agentConfig{
-		Login: defaultLogin(), Kafka: defaultKafka, Gossip: defaultGossip, HTTP: agentHTTP,
+		Login: defaultLogin(), Credentials: defaultCredentials(), Kafka: defaultKafka, Gossip: defaultGossip, HTTP: agentHTTP,
 		Memory: units.GiB, Cache: 256 * units.MiB,
 		Produce: produce.Default(), Fetch: fetch.Default(), Wire: wire.Default(), Broker: broker.Default(),
 	}
@@ -85,6 +87,7 @@ func (c *agentConfig) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.Produce.Validation, "validate", c.Produce.Validation, "headers, or deep: every record of every batch is decompressed and checked")
 	f.Var(&c.maxFrame, "max-request-bytes", "largest request of a client")
 	f.IntVar(&c.Wire.MaxConnections, "max-connections", c.Wire.MaxConnections, "most connections of clients")
+	c.Credentials.addFlags(f)
 	f.BoolVar(&c.Broker.AutoCreate, "auto-create-topics", c.Broker.AutoCreate, "create a topic when a client asks for it by name")
 }
 
@@ -137,6 +140,7 @@ func (c *agentConfig) Validate() error {
 		add(fmt.Errorf("--max-request-bytes %v: at most half of --memory %v", c.maxFrame, c.Memory))
 	}
 	c.derive()
+	add(c.Credentials.check())
 	add(c.Produce.Validate())
 	add(c.Fetch.Validate())
 	add(c.Wire.Validate())

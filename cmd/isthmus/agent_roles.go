@@ -54,7 +54,7 @@ func (a *agent) apis() ([]wire.API, error) {
 		apis = append(apis, produce.Refusal{Group: a.config.Group, Roles: a.config.Roles, Log: a.log}.API())
 	}
 	if a.fetcher != nil {
-		apis = append(apis, fetch.API(a.fetcher))
+		apis = append(apis, a.fetched.note(fetch.API(a.fetcher)))
 	} else {
 		apis = append(apis, fetch.Refusal{Group: a.config.Group, Roles: a.config.Roles, Log: a.log}.API())
 	}

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/isthmusdata/isthmus/internal/objstore"
+	"github.com/isthmusdata/isthmus/internal/objstore/open"
 	"github.com/isthmusdata/isthmus/internal/obs"
 	"github.com/isthmusdata/isthmus/internal/units"
 )
@@ -67,7 +68,7 @@ func startCluster(ctx context.Context, dir, bucket string, log *slog.Logger, cha
 		change(&config)
 	}
 	var err error
-	if c.control, err = startControl(ctx, config, log.With("part", "control"), obs.NewRegistry(), openStore); err != nil {
+	if c.control, err = startControl(ctx, config, log.With("part", "control"), obs.NewRegistry(), openBucket); err != nil {
 		return nil, err
 	}
 	if err := c.control.node.WaitReady(ctx); err != nil {
@@ -193,8 +194,8 @@ func (c *localCluster) recent() (objects []storedObject, bytes int64) {
 	return slices.Clone(c.stored.recent), c.stored.bytes
 }
 
-func (c *localCluster) openObserved(ctx context.Context, url string) (objstore.Store, error) {
-	inner, err := openStore(ctx, url)
+func (c *localCluster) openObserved(ctx context.Context, url string, by open.Access) (objstore.Store, error) {
+	inner, err := openBucket(ctx, url, by)
 	if err != nil {
 		return nil, err
 	}

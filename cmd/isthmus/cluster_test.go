@@ -120,7 +120,7 @@ func (l *lands) restartControl(meanwhile func()) {
 	config := defaultControlConfig()
 	config.Raft.Dir, config.BucketURL, config.Listen, config.HTTP = filepath.Join(l.dir, "control"), l.bucket, address, ""
 	var err error
-	if l.control, err = startControl(l.ctx, config, l.log, obs.NewRegistry(), openStore); err != nil {
+	if l.control, err = startControl(l.ctx, config, l.log, obs.NewRegistry(), openBucket); err != nil {
 		l.t.Fatalf("start the control plane again: %v", err)
 	}
 }

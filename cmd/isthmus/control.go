@@ -25,6 +25,7 @@ type controlConfig struct {
 	server.Config
 	HTTP      string // empty: none
 	Admission admission
+	Meta      metaRole
 }
 
 func defaultControlConfig() controlConfig {
@@ -58,6 +59,7 @@ and every caller logs in.`,
 	f.StringSliceVar(&config.Raft.Peers, "peers", nil, "other nodes, ID=ADDRESS; not served yet: one node is the cluster")
 	f.StringSliceVar(&config.Advertise, "advertise", nil, "further names and addresses that callers know this node by: its certificate holds them")
 	config.Admission.addFlags(f)
+	config.Meta.addFlags(f)
 	f.BoolVar(&config.Insecure, "insecure", false, "allow plain text on addresses that other machines can reach")
 	f.BoolVar(&config.AutoCreate, "auto-create-topics", config.AutoCreate, "create a topic when a client asks for it by name")
 	f.Int32Var(&config.DefaultPartitions, "num-partitions", config.DefaultPartitions, "partitions of topics that are created without a number")
@@ -85,11 +87,11 @@ func (c *controlConfig) check() error {
 	if c.BucketURL != "" {
 		faults = append(faults, checkBucket(c.BucketURL))
 	}
-	return errors.Join(append(faults, c.Admission.check(), c.Validate())...)
+	return errors.Join(append(faults, c.Admission.check(), c.Meta.check(), c.Validate())...)
 }
 
 func runControl(ctx context.Context, config controlConfig, log *slog.Logger) error {
-	n, err := startControl(ctx, config, log, obs.NewRegistry(), openStore)
+	n, err := startControl(ctx, config, log, obs.NewRegistry(), openBucket)
 	if err != nil {
 		return unlessInterrupted(ctx, err, log)
 	}
@@ -108,6 +110,7 @@ type controlNode struct {
 	node  *server.Node
 	up    atomic.Pointer[server.Node] // node, for who asks from another goroutine
 	store objstore.Store
+	renew context.CancelFunc // of the credentials; nil: there is nothing to renew
 	http  *obs.Server
 }
 
@@ -137,7 +140,11 @@ func startControl(ctx context.Context, config controlConfig, log *slog.Logger, r
 			return nil, err
 		}
 	}
-	if n.store, err = open(ctx, config.BucketURL); err != nil {
+	by, err := config.bucketAccess(ctx, n, registry, log)
+	if err != nil {
+		return nil, err
+	}
+	if n.store, err = open(ctx, config.BucketURL, by); err != nil {
 		return nil, err
 	}
 	metrics, err := metered.NewMetrics(registry)
@@ -167,6 +174,9 @@ func (n *controlNode) stop(ctx context.Context) error {
 	}
 	if n.http != nil {
 		faults = append(faults, n.http.Close(ctx))
+	}
+	if n.renew != nil {
+		n.renew()
 	}
 	if n.store != nil {
 		faults = append(faults, n.store.Close())

@@ -16,6 +16,7 @@ import (
 
 	"github.com/isthmusdata/isthmus/internal/faultnet"
 	"github.com/isthmusdata/isthmus/internal/objstore"
+	"github.com/isthmusdata/isthmus/internal/objstore/open"
 	"github.com/isthmusdata/isthmus/internal/record/recordtest"
 )
 
@@ -195,7 +196,7 @@ func (l *lands) stores(store objstore.Store, names ...string) {
 	for _, name := range names {
 		s := l.running(name).stores
 		s.mu.Lock()
-		s.open = func(context.Context, string) (objstore.Store, error) { return store, nil }
+		s.open = func(context.Context, string, open.Access) (objstore.Store, error) { return store, nil }
 		s.mu.Unlock()
 	}
 }

@@ -27,6 +27,7 @@ var owners = map[string][]string{
 	"isthmus_broker_":         {"internal/broker"},
 	"isthmus_agentgroup_":     {"agentgroup"},
 	"isthmus_objstore_":       {"internal/objstore/metered"},
+	"isthmus_iam_":            {"iam/creds"},
 	"isthmus_control_client_": {"control/client"},
 	"isthmus_control_":        {"control/raft", "control/server", "control/tunnel"},
 }
@@ -51,7 +52,7 @@ func TestEveryMetricIsDocumented(t *testing.T) {
 	config := defaultControlConfig()
 	config.Raft.Dir, config.BucketURL = filepath.Join(dir, "control"), "file://"+filepath.Join(dir, "bucket")
 	config.Listen, config.HTTP = "127.0.0.1:0", "127.0.0.1:0"
-	node, err := startControl(ctx, config, log, registry, openStore)
+	node, err := startControl(ctx, config, log, registry, openBucket)
 	if err != nil {
 		t.Fatal(err)
 	}

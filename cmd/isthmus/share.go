@@ -33,7 +33,7 @@ var shareNoun = noun[client.Share]{
 func newShare() *cobra.Command {
 	return parent("share", "Create, list, describe, alter and delete shares: sets of topics, each with a bucket",
 		"  isthmus share create orders --bucket s3://acme-orders --region eu-west-1\n  isthmus share list",
-		newShareCreate(), shareNoun.listCommand(), shareNoun.describeCommand("orders"), newShareAlter(),
+		newShareCreate(), shareNoun.listCommand(), shareNoun.describeCommand("orders"), newShareAlter(), newShareCanary(),
 		shareNoun.deleteCommand("Delete a share that has neither topics nor grants", "orders"))
 }
 

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/isthmusdata/isthmus/internal/objstore"
+	"github.com/isthmusdata/isthmus/internal/objstore/open"
 	"github.com/isthmusdata/isthmus/internal/obs"
 )
 
@@ -102,7 +103,7 @@ func onceUp(t *testing.T) (dir, bucket string) {
 	bucket = filepath.Join(t.TempDir(), "bucket")
 	config := defaultControlConfig()
 	config.Raft.Dir, config.BucketURL, config.Listen, config.HTTP = dir, "file://"+bucket, "127.0.0.1:0", ""
-	n, err := startControl(t.Context(), config, logOf(t), obs.NewRegistry(), openStore)
+	n, err := startControl(t.Context(), config, logOf(t), obs.NewRegistry(), openBucket)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +141,7 @@ func bucketDeniesBootstrap(t *testing.T) {
 	config.Raft.Dir, config.BucketURL = filepath.Join(t.TempDir(), "control"), "file://"+filepath.Join(t.TempDir(), "bucket")
 	config.Listen, config.HTTP = "127.0.0.1:0", ""
 	var denied error = &objstore.Error{Op: "put", Name: "isthmus/meta/cluster", Class: objstore.ErrDenied, Try: "look at the role"}
-	deny := func(ctx context.Context, url string) (objstore.Store, error) {
+	deny := func(ctx context.Context, url string, _ open.Access) (objstore.Store, error) {
 		inner, err := openStore(ctx, url)
 		s := &brokenStore{Store: inner}
 		s.put.Store(&denied)

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/isthmusdata/isthmus/control/client"
+	"github.com/isthmusdata/isthmus/iam/creds"
+)
+
+// credentialsConfig is where the credentials for buckets come from.
+type credentialsConfig struct {
+	Mode        string // a creds.Mode; empty: assume where the share names a role, else ambient
+	STSEndpoint string
+	Duration    time.Duration
+}
+
+func defaultCredentials() credentialsConfig {
+	return credentialsConfig{Duration: creds.Default().Duration}
+}
+
+func (c *credentialsConfig) addFlags(f *pflag.FlagSet) {
+	f.StringVar(&c.Mode, "credentials", c.Mode, "how buckets are reached: assume a share's role, by web-identity (the token that the platform gives), or ambient: with the agent's own credentials; default: assume where a share names a role, else ambient")
+	f.StringVar(&c.STSEndpoint, "sts-endpoint", c.STSEndpoint, "URL of STS; default: that of the region")
+	f.DurationVar(&c.Duration, "session-duration", c.Duration, "life of a session of a share's role, 15m to 1h; up to 12h by web-identity")
+}
+
+func (c *credentialsConfig) check() error {
+	var faults []error
+	if c.Mode != "" && !slices.Contains(creds.Modes(), creds.Mode(c.Mode)) {
+		faults = append(faults, fmt.Errorf("--credentials %q: write assume, web-identity or ambient", c.Mode))
+	}
+	if c.Duration < 15*time.Minute || c.Duration > 12*time.Hour {
+		faults = append(faults, fmt.Errorf("--session-duration %v: AWS gives 15m to 12h, and 1h to an agent that has a role itself", c.Duration))
+	}
+	if c.STSEndpoint != "" && !strings.HasPrefix(c.STSEndpoint, "https://") && !strings.HasPrefix(c.STSEndpoint, "http://") {
+		faults = append(faults, fmt.Errorf("--sts-endpoint %q: write https://HOST", c.STSEndpoint))
+	}
+	return errors.Join(faults...)
+}
+
+// options are those of the credentials for a share by a role of it. A role without an ARN is reached with the agent's own.
+func (c *credentialsConfig) options(share client.Share, role client.ShareRole, agent string) (creds.Options, error) {
+	o := creds.Default()
+	o.Mode, o.Duration, o.STSEndpoint, o.Near = creds.Mode(c.Mode), c.Duration, c.STSEndpoint, share.Region
+	o.Group, o.Agent, o.Share, o.Role = role.Group, agent, share.Name, role.Role
+	if o.Mode == "" {
+		o.Mode = creds.Assume
+		if role.ARN == "" {
+			o.Mode = creds.Ambient
+		}
+	}
+	switch {
+	case o.Mode == creds.Ambient:
+		return o, nil
+	case role.ARN == "":
+		return o, fmt.Errorf("share %s names no role of group %s to %s, and --credentials is %s (name it: isthmus share alter %s --role %s/%s=ARN)",
+			share.Name, role.Group, role.Role, o.Mode, share.Name, role.Group, role.Role)
+	}
+	o.RoleARN, o.ExternalID = role.ARN, role.ExternalID
+	if o.Mode == creds.WebIdentity {
+		o.TokenFile = os.Getenv("AWS_WEB_IDENTITY_TOKEN_FILE")
+	}
+	return o, nil
+}
