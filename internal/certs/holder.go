@@ -60,6 +60,13 @@ func (h *Holder) Refuse(least uint64) {
 	h.least = max(h.least, least)
 }
 
+// Least is the least epoch that is let in.
+func (h *Holder) Least() uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.least
+}
+
 var errNoCertificate = errors.New("this process has no certificate of its cluster yet")
 
 // TLS is the configuration of both ends. Either checks the other as Check does, once it has proven its key.
