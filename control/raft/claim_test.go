@@ -317,5 +317,5 @@ func TestMissingParent(t *testing.T) {
 func TestPeersAreRefused(t *testing.T) {
 	b := newBed(t)
 	b.config.Peers = []string{"2=host:7400"}
-	b.refused("2=host:7400", "mutual TLS")
+	b.refused("2=host:7400", "cannot join")
 }

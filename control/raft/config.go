@@ -17,7 +17,7 @@ type Config struct {
 	Dir string
 	// NodeID names the node among its peers, for good.
 	NodeID string
-	// Peers are the other voters. None for now: several voters need mutual TLS between them.
+	// Peers are the other voters. None for now: a data directory cannot join a cluster that another one made.
 	Peers []string
 	// EntryBytes bounds an entry of the log.
 	EntryBytes int
@@ -72,7 +72,7 @@ func (c Config) Validate() error {
 	fault(c.Dir == "", "data directory is not named: give one with --data-dir")
 	fault(c.Dir != "" && filepath.Clean(c.Dir) == "/", "data directory is /: give one of its own with --data-dir")
 	fault(c.NodeID == "", "node id is empty: give one with --id")
-	fault(len(c.Peers) > 0, "peers %v: several voters are not served yet, for they need mutual TLS between them; leave out --peers to run one", c.Peers)
+	fault(len(c.Peers) > 0, "peers %v: several voters are not served yet, for a data directory cannot join a cluster that another one made; leave out --peers to run one", c.Peers)
 	fault(c.EntryBytes < 64<<10 || c.EntryBytes > 4<<20, "entry size %d B is outside 64 KiB to 4 MiB", c.EntryBytes)
 	fault(c.InFlight < 1 || c.InFlight > 64, "entries in flight %d is outside 1 to 64", c.InFlight)
 	fault(c.QueueBytes < c.EntryBytes, "queue of %d B holds no entry of %d B", c.QueueBytes, c.EntryBytes)
