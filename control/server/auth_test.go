@@ -315,7 +315,7 @@ func TestRotationWaitsForAll(t *testing.T) {
 	r.note(2, 4)
 	due(time.Second, "a", "b")
 	groups = map[string]uint64{"a": 5}
-	due(2*time.Second)
+	due(2 * time.Second)
 	due(2*time.Second + rotationPatience - 1)
 	due(2*time.Second+rotationPatience, "a")
 	r.note(1, 5)
