@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"fmt"
-	"net/http"
 	"strings"
 	"testing"
 
@@ -24,14 +23,7 @@ const evalPort = 17500
 func (w *wallsWorld) startEval() {
 	w.t.Helper()
 	w.eval = standin.New(standin.Options{})
-	listener, err := w.net.Services.Listen(evalPort)
-	w.check(err)
-	certFile, keyFile, err := w.ca.Server("eval", w.net.Services.Address)
-	w.check(err)
-	server := &http.Server{Handler: w.eval}
-	go server.ServeTLS(listener, certFile, keyFile)
-	w.t.Cleanup(func() { server.Close() })
-
+	w.serveTLS(w.eval, "eval", evalPort)
 	for user, account := range wallsUsers {
 		w.eval.Account(account)
 		id, secret := w.eval.User(account, user)
@@ -47,7 +39,7 @@ func (w *wallsWorld) makeEvalRoles() {
 	w.t.Helper()
 	w.eval.Bucket(dataAccount, meshBucket)
 	for _, r := range wallsRoles {
-		w.eval.Role(dataAccount, roleName(r.share, r.group, r.role), w.document(evalTrust(r.user, r.group)), w.document(evalPermission(w.t, r.role, r.share, r.group)))
+		w.eval.Role(dataAccount, roleName(r.share, r.group, r.role), w.document(evalTrust(wallsUsers[r.user], r.user, r.group)), w.document(evalPermission(w.t, r.role, r.share, r.group)))
 	}
 	for _, user := range []string{"prod", "intern", "analytics", "jobs"} {
 		w.eval.SetPermission(w.eval.UserARN(wallsAccount(user), user), w.document(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["sts:AssumeRole"],"Resource":["arn:aws:iam::`+dataAccount+`:role/isthmus-*"]}]}`))
@@ -76,8 +68,7 @@ func (w *wallsWorld) document(text string) policy.Document {
 }
 
 // evalTrust lets one user assume a role, with the external id and the session names of its group.
-func evalTrust(user, group string) string {
-	account := wallsUsers[user]
+func evalTrust(account, user, group string) string {
 	return fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Sid":"AgentGroup","Effect":"Allow","Action":["sts:AssumeRole"],"Principal":{"AWS":["arn:aws:iam::%s:root"]},
 		"Condition":{"ArnEquals":{"aws:PrincipalArn":[%q]},"StringEquals":{"sts:ExternalId":[%q]},"StringLike":{"sts:RoleSessionName":[%q]}}}]}`,
 		account, userARN(account, user), meshCluster+"/"+group, group+"-*")

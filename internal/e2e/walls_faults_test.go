@@ -8,11 +8,13 @@ import (
 	"net/http"
 	"strings"
 	"syscall"
+	"time"
 
 	"google.golang.org/grpc/codes"
 
 	"github.com/isthmusdata/isthmus/control/controlpb"
 	"github.com/isthmusdata/isthmus/iam/identity"
+	"github.com/isthmusdata/isthmus/iam/standin"
 	"github.com/isthmusdata/isthmus/internal/e2e/walls"
 )
 
@@ -38,11 +40,48 @@ func (w *wallsWorld) restartsMidLogin(f *flow) {
 		Group: "analytics", Agent: "analytics-thief", Roles: []string{"fetch"}})
 	half.denied("end a login that was begun before the control plane was restarted", err)
 	f.moves("after the control plane was restarted", 100)
-	late.signal(syscall.SIGTERM)
-	if err := late.cmd.Wait(); err != nil {
-		w.t.Errorf("the late agent ended with %v", err)
+	w.stop(late)
+}
+
+// stsAwayFor is how long STS is away while agents go on.
+const stsAwayFor = 60 * time.Second
+
+// stsAway takes STS away for a minute from everybody: the one that gives sessions of roles, and the one that says who has signed
+// a login. Agents that are there go on; those that come wait.
+func (w *wallsWorld) stsAway(f *flow) {
+	w.t.Helper()
+	f.moves("before STS is away", 50)
+	w.sts.Away()
+	w.eval.Down(standin.STS, true)
+	end := time.Now().Add(stsAwayFor)
+	writer, reader := w.startAgent(w.net.A, "prod", "produce", 2), w.startAgent(w.net.B, "analytics", "fetch", 2)
+	for time.Now().Before(end) {
+		f.moves("while STS is away", 200)
 	}
-	late.cmd = nil
+	if err := w.isReady(w.net.A, writer.http); err == nil {
+		w.t.Errorf("an agent of production logged in while nobody could say who it is")
+	}
+	w.eval.Down(standin.STS, false)
+	w.check(w.sts.Back())
+	w.agentReady(w.net.A, writer)
+	w.agentReady(w.net.B, reader)
+	f.moves("after STS was back", 100)
+	w.stop(writer)
+	w.stop(reader)
+}
+
+// wrongEndpoints starts agents that ask the STS of a wrong region, and none at all. They say so and disturb nobody.
+func (w *wallsWorld) wrongEndpoints(f *flow) {
+	w.t.Helper()
+	elsewhere := w.startAgent(w.net.A, "prod", "produce", 2, "AWS_REGION=eu-central-1")
+	elsewhere.says("eu-central-1", 1)
+	f.moves("while an agent proves itself in a wrong region", 100)
+	elsewhere.kill()
+	nowhere := w.startAgent(w.net.B, "analytics", "fetch", 2, "--sts-endpoint", "http://"+w.net.Services.At(9))
+	nowhere.says("STS", 1)
+	f.moves("while an agent asks no STS at all", 100)
+	nowhere.kill()
+	f.moves("after agents with wrong endpoints have gone", 100)
 }
 
 // rotatesKeys gives both groups new gossip keys and certificates while records flow; the old certificates are worth nothing then.

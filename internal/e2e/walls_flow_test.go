@@ -43,8 +43,9 @@ const (
 	flowEvery      = 10 * time.Millisecond
 )
 
-// startFlow lets records flow through a topic that is there, from clients that trust the run's CA.
-func startFlow(t *testing.T, w *wallsWorld, topic string) *flow {
+// startFlow lets records flow through a topic that is there, by agents of A to a consumer group of that name at agents of B.
+func (w *wallsWorld) startFlow(topic, group string, writers, readers []*agent) *flow {
+	t := w.t
 	t.Helper()
 	f := &flow{t: t, topic: topic, produced: make(chan struct{}), consumed: make(chan struct{}), acked: map[int32]int64{}, read: map[int32]int64{}, anew: map[int32]bool{}}
 	var producing, reading context.Context
@@ -53,9 +54,9 @@ func startFlow(t *testing.T, w *wallsWorld, topic string) *flow {
 	t.Cleanup(f.stop)
 	t.Cleanup(f.stopReader)
 
-	producer := w.kafka(w.net.A, w.prod, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(5*time.Millisecond),
+	producer := w.kafka(w.net.A, writers, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(5*time.Millisecond),
 		kgo.DefaultProduceTopic(topic))
-	f.consumer = w.kafka(w.net.B, w.analytics, kgo.ConsumeTopics(topic), kgo.ConsumerGroup("analytics-"+topic),
+	f.consumer = w.kafka(w.net.B, readers, kgo.ConsumeTopics(topic), kgo.ConsumerGroup(group),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.AutoCommitInterval(500*time.Millisecond), kgo.FetchMaxWait(500*time.Millisecond),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, got map[string][]int32) { f.assigned(got[topic]) }))
 	go f.produce(producing, producer)
@@ -178,6 +179,22 @@ func (f *flow) reads(what string, records int64) {
 	eventually(f.t, "analytics go on "+what, func() error {
 		if now := f.so(); now.read < began.read+records {
 			return fmt.Errorf("%d records read, want %d more than %d", now.read, records, began.read)
+		}
+		return nil
+	})
+}
+
+// standsStill waits until nothing is acknowledged and nothing read any more, which is seen by waiting alone.
+func (f *flow) standsStill(what string) {
+	f.t.Helper()
+	last := f.so()
+	eventually(f.t, "nothing is stored or read "+what, func() error {
+		time.Sleep(4 * time.Second)
+		now := f.so()
+		moved := now.acked - last.acked + now.read - last.read
+		last = now
+		if moved > 0 {
+			return fmt.Errorf("%d records moved in 4 s", moved)
 		}
 		return nil
 	})

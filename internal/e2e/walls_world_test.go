@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -42,9 +43,9 @@ const (
 	ownShare    = "events"  // prod produces to it, analytics fetch from it
 	otherShare  = "payroll" // of the group finance
 
-	controlPort                 = 7400
-	controlHTTP                 = "127.0.0.1:7480" // of the services network
-	gatewayPort, gatewayTLSPort = 17480, 17443
+	controlPort                          = 7400
+	controlHTTP                          = "127.0.0.1:7480" // of the services network
+	gatewayPort, gatewayTLSPort, stsPort = 17480, 17443, 17481
 )
 
 // wallsUsers stand for the accounts' own roles, by account.
@@ -64,6 +65,7 @@ type wallsWorld struct {
 	roots *x509.CertPool
 	table *walls.Table
 	eval  *standin.World
+	sts   *walls.Relay // to Ceph's
 
 	keys         map[string]walls.Key       // of wallsUsers
 	certificates map[string]tls.Certificate // of those users that log in by one of their account's own authority
@@ -128,15 +130,12 @@ func (w *wallsWorld) makeCA() {
 // themselves by the keys of their account.
 func (w *wallsWorld) makeIdentities() {
 	w.t.Helper()
-	for _, user := range []string{"prod", "analytics"} {
+	for _, user := range []string{"analytics", "writers", "readers"} {
 		var err error
 		w.pki[user], err = walls.NewCA(filepath.Join(w.dir, "pki", user), user)
 		w.check(err)
 		certFile, keyFile, err := w.pki[user].Client("agents", "spiffe://"+user+".example/agents")
 		w.check(err)
-		if user == "prod" {
-			continue
-		}
 		w.certificates[user], err = tls.LoadX509KeyPair(certFile, keyFile)
 		w.check(err)
 	}
@@ -170,6 +169,9 @@ func (w *wallsWorld) makeAccounts() {
 	})
 	w.check(ceph("up"))
 	w.ceph = walls.Gateway(w.net.Services, folder)
+	w.sts, err = walls.NewRelay(w.net.Services, stsPort, w.net.Services.At(gatewayPort))
+	w.check(err)
+	w.t.Cleanup(w.sts.Away)
 	for user, account := range wallsUsers {
 		w.check(w.ceph.User(account, user, w.keys[user]))
 	}
@@ -366,7 +368,6 @@ func (w *wallsWorld) makeWalls() {
 	w.operator("grant", "create", "analytics", "--group", "analytics", "--access", "fetch", "--share", ownShare)
 	w.operator("grant", "create", "finance", "--group", "finance", "--access", "produce", "--share", otherShare)
 	w.bind("prod", "produce")
-	w.operator("binding", "create", "prod-arn", "--group", "prod", "--roles", "produce", "--arn", userARN(prodAccount, "prod"))
 	w.bind("analytics", "fetch")
 }
 
@@ -383,18 +384,21 @@ func (w *wallsWorld) bind(user, role string) {
 // readyIn waits until a process inside a VPC says that it can do its work.
 func (w *wallsWorld) readyIn(in walls.VPC, what, address string) {
 	w.t.Helper()
+	eventually(w.t, what+" at "+address+" in "+in.Name+" is ready", func() error { return w.isReady(in, address) })
+}
+
+func (w *wallsWorld) isReady(in walls.VPC, address string) error {
 	client := in.Client(nil)
-	eventually(w.t, what+" at "+address+" in "+in.Name+" is ready", func() error {
-		response, err := client.Get("http://" + address + "/readyz")
-		if err != nil {
-			return err
-		}
-		defer response.Body.Close()
-		if body, _ := io.ReadAll(response.Body); response.StatusCode != http.StatusOK {
-			return fmt.Errorf("%d %s", response.StatusCode, body)
-		}
-		return nil
-	})
+	defer client.CloseIdleConnections()
+	response, err := client.Get("http://" + address + "/readyz")
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if body, _ := io.ReadAll(response.Body); response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%d %s", response.StatusCode, body)
+	}
+	return nil
 }
 
 // startAgents starts two produce-only agents in A and two fetch-only ones in B.
@@ -415,19 +419,41 @@ func (w *wallsWorld) agentReady(in walls.VPC, a *agent) {
 	w.readyIn(in, "agent", a.http)
 }
 
-func (w *wallsWorld) startAgent(in walls.VPC, group, role string, n int) *agent {
+// startAgent starts an agent with the keys of its own account, by which it logs in and assumes its role; more are options
+// that take precedence, or variables of its environment where they hold a =.
+func (w *wallsWorld) startAgent(in walls.VPC, group, role string, n int, more ...string) *agent {
 	w.t.Helper()
 	certFile, keyFile, err := w.ca.Server(fmt.Sprintf("%s-%d", group, n), in.Address)
 	w.check(err)
 	a := &agent{kafka: in.At(9092 + 100*n), http: fmt.Sprintf("127.0.0.1:%d", 7481+n)}
-	session := w.mustAssume(in, w.keys[group], w.roles[ownShare+"/"+group+"/"+role], fmt.Sprintf("%s-%d", group, n))
+	env := awsEnv(w.keys[group].Session())
 	args := []string{"agent", "--control", w.net.Services.At(controlPort), "--control-ca", w.controlCAFile(), "--group", group, "--roles", role,
-		"--kafka", a.kafka, "--tls-cert", certFile, "--tls-key", keyFile, "--gossip", in.At(7946 + n), "--http", a.http}
+		"--kafka", a.kafka, "--tls-cert", certFile, "--tls-key", keyFile, "--gossip", in.At(7946 + n), "--http", a.http,
+		"--sts-endpoint", "http://" + w.sts.Address()}
 	if ca := w.pki[group]; ca != nil {
 		args = append(args, "--login", "mtls", "--login-cert", filepath.Join(ca.Folder(), "agents.pem"), "--login-key", filepath.Join(ca.Folder(), "agents.key"))
+	} else {
+		args = append(args, "--login", "aws-sigv4")
 	}
-	a.process = w.startIn(in, awsEnv(session), w.bin, args...)
+	for _, option := range more {
+		if name, _, ok := strings.Cut(option, "="); ok && name == strings.ToUpper(name) {
+			env = append(env, option)
+		} else {
+			args = append(args, option)
+		}
+	}
+	a.process = w.startIn(in, env, w.bin, args...)
 	return a
+}
+
+// stop ends an agent as an orchestrator does.
+func (w *wallsWorld) stop(a *agent) {
+	w.t.Helper()
+	a.signal(syscall.SIGTERM)
+	if err := a.cmd.Wait(); err != nil {
+		w.t.Errorf("agent %s ended with %v", a.kafka, err)
+	}
+	a.cmd = nil
 }
 
 func (w *wallsWorld) dialTLS(ctx context.Context, in walls.VPC, network, address string) (net.Conn, error) {
