@@ -217,6 +217,7 @@ func (a *agent) readiness() error {
 
 // login gets a session, however long the control plane is away.
 func (a *agent) login(ctx, life context.Context) (err error) {
+	a.config.Login.sts = a.config.Credentials.STSEndpoint
 	config, err := a.config.Login.client(a.config.Group, a.name, a.config.Roles)
 	if err != nil {
 		return err

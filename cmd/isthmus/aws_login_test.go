@@ -109,13 +109,30 @@ func TestAgentsLogInByTheirAWSRoles(t *testing.T) {
 	a.as(prodAccount)
 	a.addAgent("prod-1", "prod", rolesOf("produce"), a.by(identity.MethodSigV4))
 	a.as(analyticsAccount)
-	a.addAgent("analytics-1", "analytics", rolesOf("fetch"), a.by(identity.MethodOIDC))
+	t.Setenv("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:1") // --sts-endpoint has the say
+	a.addAgent("analytics-1", "analytics", rolesOf("fetch"), a.by(identity.MethodOIDC), func(c *agentConfig) { c.Credentials.STSEndpoint = a.url })
+	t.Setenv("AWS_ENDPOINT_URL_STS", a.url)
 
 	a.produce(a.client("prod", kgo.AllowAutoTopicCreation()), texts("letters", "a", "b")...)
 	reader := a.client("analytics", kgo.ConsumeTopics("letters"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if got := values(a.poll(reader, 2)); got[0] != "a" || got[1] != "b" {
 		t.Errorf("read %q", got)
 	}
+
+	// STS is away: the certificate that each was given stands for its login.
+	a.world.Down(standin.STS, true)
+	for _, name := range []string{"prod-1", "analytics-1"} {
+		before := a.running(name).certificate.Current()
+		a.must(a.running(name).client.Renew(a.ctx))
+		if a.running(name).certificate.Current() != before {
+			t.Errorf("%s has earned a certificate while STS was away", name)
+		}
+	}
+	a.produce(a.client("prod"), texts("letters", "c")...)
+	if got := values(a.poll(reader, 1)); got[0] != "c" {
+		t.Errorf("read %q while STS is away", got)
+	}
+	a.world.Down(standin.STS, false)
 
 	refused := func(who, group string, has roles, method string) {
 		t.Helper()

@@ -37,6 +37,8 @@ type loginConfig struct {
 	Plain     bool   // beyond loopback too
 	Way       string // one of loginWays
 	Cert, Key string // PEM files, for mtls
+
+	sts string // URL at which aws-oidc asks STS for tokens; empty: as the region and the environment say
 }
 
 func defaultLogin() loginConfig {
@@ -148,7 +150,7 @@ func (l *loginConfig) sources() []identity.Source {
 	var all []identity.Source
 	for _, method := range []string{identity.MethodOIDC, identity.MethodSigV4} {
 		if l.Way == loginAuto || l.Way == method {
-			all = append(all, &awsSource{method: method})
+			all = append(all, &awsSource{method: method, sts: l.sts})
 		}
 	}
 	return all
@@ -158,6 +160,7 @@ func (l *loginConfig) sources() []identity.Source {
 // for: most who start need none. What is found is kept; what is not is looked for again.
 type awsSource struct {
 	method string
+	sts    string // URL; empty: as the region and the environment say
 
 	mu    sync.Mutex
 	found identity.Source
@@ -186,7 +189,11 @@ func (s *awsSource) source(ctx context.Context) (identity.Source, error) {
 		return nil, fmt.Errorf("read the configuration of AWS: %w", err)
 	}
 	if s.method == identity.MethodOIDC {
-		s.found = identity.NewOIDCSource(sts.NewFromConfig(loaded))
+		s.found = identity.NewOIDCSource(sts.NewFromConfig(loaded, func(o *sts.Options) {
+			if s.sts != "" {
+				o.BaseEndpoint = &s.sts
+			}
+		}))
 	} else {
 		s.found = identity.NewSigV4Source(loaded.Credentials, loaded.Region, time.Now)
 	}

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -282,7 +283,11 @@ func (c *Client) authenticate(ctx context.Context, service controlpb.AuthService
 		})
 	}
 	c.m.logins.WithLabelValues(source.Method(), "ok").Inc()
-	c.log.Info("proved who this is", "method", source.Method(), "identity", got.GetIdentity(), "binding", got.GetBinding(), "certificate", len(got.GetCertificate()) > 0)
+	level := slog.LevelDebug // of an operator's command
+	if a.Group != "" {
+		level = slog.LevelInfo
+	}
+	c.log.Log(ctx, level, "let in", "method", source.Method(), "identity", got.GetIdentity(), "binding", got.GetBinding(), "certificate", len(got.GetCertificate()) > 0)
 	return &token{got.GetToken(), sent.Add(time.Duration(got.GetRenewMs()) * time.Millisecond)}, nil
 }
 
