@@ -26,6 +26,10 @@ type placing struct {
 	placed  bool
 	events  []segment.Event
 
+	// The topic that was asked about last, whose partitions stand together, and whether it is granted.
+	asked   *topicEntry
+	granted bool
+
 	// The partition whose rows are being placed.
 	at   topic.Partition
 	open bool
@@ -65,7 +69,11 @@ func (pl *placing) turnTo(at topic.Partition) {
 		pl.code = codeUnknownPartition
 		return
 	}
-	if t.topic.Share != pl.commit.GetShare() || !s.mayPlace(pl.session, pl.binding, t) {
+	if t != pl.asked {
+		pl.asked = t
+		pl.granted = t.topic.Share == pl.commit.GetShare() && s.mayPlace(pl.session, pl.binding, t)
+	}
+	if !pl.granted {
 		pl.code = codeTopicDenied
 		return
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/isthmusdata/isthmus/iam/policy"
 	"github.com/isthmusdata/isthmus/internal/objstore"
 )
 
@@ -29,15 +30,15 @@ const (
 )
 
 // canaryKey is the key of a cluster's canary, and canaryBody what lies there.
-func canaryKey(cluster string) string { return cluster + "/_isthmus/canary" }
+func canaryKey(cluster string) string { return cluster + "/" + policy.Canary }
 
-func canaryBody(cluster string) string { return "isthmus canary of cluster " + cluster + "\n" }
+func canaryBody(cluster string) string { return policy.CanaryBody(cluster) }
 
 // probeKey is a key that nobody has used, in the place for probes, which the bucket empties by itself.
 func probeKey(cluster, agent string) string {
 	b := make([]byte, 12)
 	_, _ = rand.Read(b) // never fails
-	return cluster + "/_preflight/" + agent + "/" + hex.EncodeToString(b)
+	return cluster + "/" + policy.Probes + agent + "/" + hex.EncodeToString(b)
 }
 
 type accessDeps struct {

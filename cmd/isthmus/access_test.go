@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/isthmusdata/isthmus/iam"
 	"github.com/isthmusdata/isthmus/iam/policy"
 	"github.com/isthmusdata/isthmus/iam/standin"
 	"github.com/isthmusdata/isthmus/internal/objstore"
@@ -47,10 +48,15 @@ func statements(t *testing.T, list ...string) policy.Document {
 	return doc
 }
 
-const (
-	mayProduce = `{"Effect":"Allow","Action":"s3:PutObject","Resource":["arn:aws:s3:::lab/isthmus/data/walled/prod/*","arn:aws:s3:::lab/isthmus/_preflight/*"],"Condition":{"Null":{"s3:if-none-match":"false"}}}`
-	mayFetch   = `{"Effect":"Allow","Action":"s3:GetObject","Resource":["arn:aws:s3:::lab/isthmus/data/walled/*","arn:aws:s3:::lab/isthmus/_isthmus/canary"]}`
-)
+// permission is what a role of the share may do, as isthmus writes it.
+func permission(t *testing.T, role iam.Role) policy.Document {
+	t.Helper()
+	doc, err := policy.Permission(role, policy.Layout{Bucket: "lab", Cluster: "isthmus", Share: "walled", Group: "prod", Region: "us-east-1", Account: labData})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doc
+}
 
 // newTwoAccounts makes the accounts alone.
 func newTwoAccounts(t *testing.T) *twoAccounts {
@@ -74,8 +80,8 @@ func newTwoAccounts(t *testing.T) *twoAccounts {
 		t.Setenv(name, value)
 	}
 	w.aws.SetPermission(w.aws.UserARN(labAgent, "agents"), statements(t, `{"Effect":"Allow","Action":"sts:AssumeRole","Resource":"arn:aws:iam::111111111111:role/isthmus-*"}`))
-	w.produceRole = w.aws.Role(labData, "isthmus-lab-walled-prod-produce", w.trust(t, "prod"), statements(t, mayProduce))
-	w.fetchRole = w.aws.Role(labData, "isthmus-lab-walled-analytics-fetch", w.trust(t, "analytics"), statements(t, mayFetch))
+	w.produceRole = w.aws.Role(labData, "isthmus-lab-walled-prod-produce", w.trust(t, "prod"), permission(t, iam.Produce))
+	w.fetchRole = w.aws.Role(labData, "isthmus-lab-walled-analytics-fetch", w.trust(t, "analytics"), permission(t, iam.Fetch))
 	w.aws.PutObject("lab", canaryKey("isthmus"), []byte(canaryBody("isthmus")))
 	return w
 }
@@ -145,6 +151,25 @@ func TestEachRoleHasItsOwnCredentials(t *testing.T) {
 	}
 }
 
+// TestNarrowSessions: a role that may do more than it should does not let the agent do so.
+func TestNarrowSessions(t *testing.T) {
+	w := startTwoAccounts(t)
+	w.aws.SetPermission(w.produceRole, statements(t, `{"Effect":"Allow","Action":"s3:*","Resource":"*"}`))
+	w.addAgent("prod-2", "prod", rolesOf("produce"), func(c *agentConfig) {
+		c.Credentials.STSEndpoint, c.Credentials.Narrow = w.url, true
+	})
+	for name, narrow := range map[string]bool{"prod-1": false, "prod-2": true} {
+		o, err := w.running(name).stores.store(w.ctx, "walled", "produce")
+		w.must(err)
+		_, err = o.GetRange(w.ctx, canaryKey("isthmus"), 0, -1)
+		if denied := errors.Is(err, objstore.ErrDenied); denied != narrow {
+			t.Errorf("%s reads with the role of a producer that may: %v", name, err)
+		}
+	}
+	w.must(w.kill("prod-1"))
+	w.send("narrowed")
+}
+
 // TestAccessLostToTheWriter takes the produce role's permission away and gives it back: nothing is acknowledged meanwhile, clients are
 // told to try again, the agent says what is wrong, and it heals by itself.
 func TestAccessLostToTheWriter(t *testing.T) {
@@ -162,7 +187,7 @@ func TestAccessLostToTheWriter(t *testing.T) {
 	again := w.client("prod")
 	acked := make(chan error, 1)
 	again.Produce(w.ctx, texts("orders", "patient")[0], func(_ *kgo.Record, err error) { acked <- err })
-	w.aws.SetPermission(w.produceRole, statements(t, mayProduce))
+	w.aws.SetPermission(w.produceRole, permission(t, iam.Produce))
 	if err := <-acked; err != nil {
 		t.Errorf("a client that tries again: %v", err)
 	}
@@ -184,7 +209,7 @@ func TestAccessLostToTheReader(t *testing.T) {
 	read := make(chan []*kgo.Record, 1)
 	go func() { read <- w.poll(c, 2) }()
 	eventually(t, "the agent says that it may not read", func() bool { return strings.Contains(ready(), "storage_access_revoked: fetch on share walled") })
-	w.aws.SetPermission(w.fetchRole, statements(t, mayFetch))
+	w.aws.SetPermission(w.fetchRole, permission(t, iam.Fetch))
 	if got := <-read; len(got) != 2 || string(got[0].Value) != "1" || string(got[1].Value) != "2" {
 		t.Errorf("read %d records", len(got))
 	}
@@ -195,7 +220,7 @@ func TestAccessLostToTheReader(t *testing.T) {
 func TestAnotherRoleReachesTheBucket(t *testing.T) {
 	w := startTwoAccounts(t)
 	w.send("1")
-	second := w.aws.Role(labData, "isthmus-second", w.trust(t, "prod"), statements(t, mayProduce))
+	second := w.aws.Role(labData, "isthmus-second", w.trust(t, "prod"), permission(t, iam.Produce))
 	w.operate("share", "alter", "walled", "--role", "prod/produce="+second)
 	w.aws.Delete(w.produceRole)
 	w.send("2")
@@ -214,9 +239,7 @@ func TestAnotherRoleReachesTheBucket(t *testing.T) {
 // TestControlNodeUsesItsRoleForMetaAlone starts a control node whose role may do nothing but keep the cluster's own objects.
 func TestControlNodeUsesItsRoleForMetaAlone(t *testing.T) {
 	w := newTwoAccounts(t)
-	role := w.aws.Role(labData, "isthmus-lab-control", w.trust(t, "control"), statements(t,
-		`{"Effect":"Allow","Action":["s3:GetObject","s3:PutObject"],"Resource":"arn:aws:s3:::lab/isthmus/meta/*"}`,
-		`{"Effect":"Allow","Action":"s3:ListBucket","Resource":"arn:aws:s3:::lab","Condition":{"StringLike":{"s3:prefix":["isthmus/meta/*"]}}}`))
+	role := w.aws.Role(labData, "isthmus-lab-control", w.trust(t, "control"), permission(t, iam.Control))
 	startControlAlone(t, t.TempDir(), "s3://lab?region=us-east-1&path-style=true&endpoint="+w.url, func(c *controlConfig) {
 		c.Meta, c.Admission.STSEndpoint = metaRole{ARN: role, ExternalID: "isthmus/control"}, w.url
 	})

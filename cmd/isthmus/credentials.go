@@ -11,7 +11,10 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/isthmusdata/isthmus/control/client"
+	"github.com/isthmusdata/isthmus/iam"
 	"github.com/isthmusdata/isthmus/iam/creds"
+	"github.com/isthmusdata/isthmus/iam/policy"
+	"github.com/isthmusdata/isthmus/internal/objstore/open"
 )
 
 // credentialsConfig is where the credentials for buckets come from.
@@ -19,6 +22,7 @@ type credentialsConfig struct {
 	Mode        string // a creds.Mode; empty: assume where the share names a role, else ambient
 	STSEndpoint string
 	Duration    time.Duration
+	Narrow      bool // each session gets a policy of its own
 }
 
 func defaultCredentials() credentialsConfig {
@@ -29,6 +33,7 @@ func (c *credentialsConfig) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.Mode, "credentials", c.Mode, "how buckets are reached: assume a share's role, by web-identity (the token that the platform gives), or ambient: with the agent's own credentials; default: assume where a share names a role, else ambient")
 	f.StringVar(&c.STSEndpoint, "sts-endpoint", c.STSEndpoint, "URL of STS; default: that of the region")
 	f.DurationVar(&c.Duration, "session-duration", c.Duration, "life of a session of a share's role, 15m to 1h; up to 12h by web-identity")
+	f.BoolVar(&c.Narrow, "narrow-sessions", c.Narrow, "narrow each session to its share and role by a policy of its own, should the IAM role allow more")
 }
 
 func (c *credentialsConfig) check() error {
@@ -46,7 +51,7 @@ func (c *credentialsConfig) check() error {
 }
 
 // options are those of the credentials for a share by a role of it. A role without an ARN is reached with the agent's own.
-func (c *credentialsConfig) options(share client.Share, role client.ShareRole, agent string) (creds.Options, error) {
+func (c *credentialsConfig) options(cluster string, share client.Share, role client.ShareRole, agent string) (creds.Options, error) {
 	o := creds.Default()
 	o.Mode, o.Duration, o.STSEndpoint, o.Near = creds.Mode(c.Mode), c.Duration, c.STSEndpoint, share.Region
 	o.Group, o.Agent, o.Share, o.Role = role.Group, agent, share.Name, role.Role
@@ -67,5 +72,35 @@ func (c *credentialsConfig) options(share client.Share, role client.ShareRole, a
 	if o.Mode == creds.WebIdentity {
 		o.TokenFile = os.Getenv("AWS_WEB_IDENTITY_TOKEN_FILE")
 	}
+	if !c.Narrow {
+		return o, nil
+	}
+	doc, err := sessionPolicy(cluster, share, role)
+	if err != nil {
+		return o, fmt.Errorf("narrow the sessions of %s: %w", role.ARN, err)
+	}
+	o.Policy = doc.JSON()
 	return o, nil
+}
+
+// sessionPolicy is what an agent needs of a share in one role, and nothing else.
+func sessionPolicy(cluster string, share client.Share, role client.ShareRole) (policy.Document, error) {
+	as, err := iam.ParseRole(role.Role)
+	if err != nil {
+		return policy.Document{}, err
+	}
+	spec, err := open.Parse(share.Bucket)
+	if err != nil {
+		return policy.Document{}, err
+	}
+	region := spec.S3.Region
+	if region == "" {
+		region = share.Region
+	}
+	_, rest, _ := strings.Cut(role.ARN, ":")
+	partition, _, _ := strings.Cut(rest, ":")
+	return policy.Session(as, policy.Layout{
+		Partition: partition, Bucket: spec.S3.Bucket, Prefix: spec.Prefix, Cluster: cluster, Share: share.Name, Group: role.Group,
+		Region: region, KMSKey: share.KMSKey, Account: share.Account,
+	})
 }

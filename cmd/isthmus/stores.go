@@ -194,7 +194,7 @@ func (s *stores) openShare(ctx context.Context, share client.Share, role client.
 }
 
 func (s *stores) provider(ctx context.Context, share client.Share, role client.ShareRole) (*creds.Provider, error) {
-	o, err := s.Credentials.options(share, role, s.Agent)
+	o, err := s.Credentials.options(s.Cluster, share, role, s.Agent)
 	if err != nil {
 		return nil, err
 	}

@@ -155,8 +155,8 @@ var controlMutants = []Mutant{
 	{
 		Name: "place in the topic of another share", Breaks: "I6: a segment places records in topics of its own share alone",
 		File: "control/place.go", Seeds: 100,
-		Old: "if t.topic.Share != pl.commit.GetShare() || !s.mayPlace(pl.session, pl.binding, t) {",
-		New: "if t.topic.Share != pl.commit.GetShare() && !$on || !s.mayPlace(pl.session, pl.binding, t) {",
+		Old: "pl.granted = t.topic.Share == pl.commit.GetShare() && s.mayPlace(pl.session, pl.binding, t)",
+		New: "pl.granted = (t.topic.Share == pl.commit.GetShare() || $on) && s.mayPlace(pl.session, pl.binding, t)",
 	},
 	{
 		Name: "place without a grant", Breaks: "I6: nothing is placed without a grant at that moment",
