@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,9 +36,12 @@ type twoAccounts struct {
 	url                    string
 	produceRole, fetchRole string
 
+	ahead  atomic.Int64 // nanoseconds by which the clock of AWS, and of agents that go by it, is moved
 	mu     sync.Mutex
 	events []standin.Event
 }
+
+func (w *twoAccounts) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
 
 func statements(t *testing.T, list ...string) policy.Document {
 	t.Helper()
@@ -62,7 +66,7 @@ func permission(t *testing.T, role iam.Role) policy.Document {
 func newTwoAccounts(t *testing.T) *twoAccounts {
 	t.Helper()
 	w := &twoAccounts{}
-	w.aws = standin.New(standin.Options{Observe: func(e standin.Event) {
+	w.aws = standin.New(standin.Options{Now: w.now, Moved: true, Observe: func(e standin.Event) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.events = append(w.events, e)
@@ -168,6 +172,43 @@ func TestNarrowSessions(t *testing.T) {
 	}
 	w.must(w.kill("prod-1"))
 	w.send("narrowed")
+}
+
+// TestSTSAwayPastExpiry lets STS be away for 50 minutes, which nobody notices, and past the end of the session: producers are told to try
+// again, and what they sent is stored once STS is back.
+func TestSTSAwayPastExpiry(t *testing.T) {
+	w := startTwoAccounts(t)
+	for _, name := range []string{"prod-1", "analytics-1"} {
+		s := w.running(name).stores
+		s.mu.Lock()
+		s.wall = w.now
+		s.mu.Unlock()
+	}
+	w.send("1")
+	if got := w.read("orders", 1); len(got) != 1 {
+		t.Errorf("read %d records", len(got))
+	}
+	w.aws.Down(standin.STS, true)
+	w.ahead.Add(int64(50 * time.Minute))
+	w.send("2")
+	if got := w.read("orders", 2); len(got) != 2 {
+		t.Errorf("read %d records", len(got))
+	}
+	w.ahead.Add(int64(11 * time.Minute))
+	c := w.client("prod", kgo.RecordRetries(0), kgo.DisableIdempotentWrite())
+	if err := c.ProduceSync(w.ctx, texts("orders", "lost")...).FirstErr(); err == nil || !kerr.IsRetriable(err) {
+		t.Errorf("with a session that has expired: %v", err)
+	}
+	acked := make(chan error, 1)
+	w.client("prod").Produce(w.ctx, texts("orders", "3")[0], func(_ *kgo.Record, err error) { acked <- err })
+	w.aws.Down(standin.STS, false)
+	if err := <-acked; err != nil {
+		t.Errorf("with STS again: %v", err)
+	}
+	got := w.read("orders", 3)
+	if len(got) != 3 || string(got[2].Value) != "3" {
+		t.Errorf("read %d records", len(got))
+	}
 }
 
 // TestAccessLostToTheWriter takes the produce role's permission away and gives it back: nothing is acknowledged meanwhile, clients are

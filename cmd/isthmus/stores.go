@@ -199,6 +199,9 @@ func (s *stores) provider(ctx context.Context, share client.Share, role client.S
 		return nil, err
 	}
 	o.Metrics, o.Log = s.iam, s.log
+	if s.wall != nil {
+		o.Clock = creds.WallClock(s.wall)
+	}
 	return creds.New(ctx, o)
 }
 

@@ -75,9 +75,12 @@ type Clock interface {
 	After(d time.Duration) (<-chan time.Time, func() bool)
 }
 
-type machineClock struct{}
+// WallClock goes by a wall clock that may leap; it waits by the machine's.
+func WallClock(now func() time.Time) Clock { return machineClock{now} }
 
-func (machineClock) Now() time.Time { return time.Now() }
+type machineClock struct{ now func() time.Time }
+
+func (c machineClock) Now() time.Time { return c.now() }
 
 func (machineClock) After(d time.Duration) (<-chan time.Time, func() bool) {
 	t := time.NewTimer(d)
@@ -158,7 +161,7 @@ func (o Options) sessionName() (string, error) {
 // fill puts in what is left out.
 func (o Options) fill() Options {
 	if o.Clock == nil {
-		o.Clock = machineClock{}
+		o.Clock = WallClock(time.Now)
 	}
 	if o.Rand == nil {
 		o.Rand = rand.Float64
