@@ -60,12 +60,25 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 0
 	}
 	fmt.Fprintf(stderr, "isthmus: %v\n", err)
+	var ended exitError
+	if errors.As(err, &ended) {
+		return ended.code
+	}
 	var wrong usageError
 	if errors.As(err, &wrong) {
 		return 2
 	}
 	return 1
 }
+
+// exitError ends the process with a code of the command's own.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e exitError) Error() string { return e.err.Error() }
+func (e exitError) Unwrap() error { return e.err }
 
 // usageError is a fault of the command line or the configuration, not of the world.
 type usageError struct{ err error }
