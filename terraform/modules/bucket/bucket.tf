@@ -1,0 +1,184 @@
+#checkov:skip=CKV_AWS_144:replication is for who reads in several regions; readers come to this bucket
+#checkov:skip=CKV2_AWS_62:nothing waits for notifications: the control plane says what there is
+#checkov:skip=CKV_AWS_143:retention is the jobs role's work, which object lock would forbid
+#trivy:ignore:AWS-0170 versions are kept for days only, and no role may delete one
+resource "aws_s3_bucket" "this" {
+  count = var.create_bucket ? 1 : 0
+
+  bucket = var.name
+  region = var.region
+  tags   = local.tags
+}
+
+locals {
+  # What is made in the bucket waits for it, and is in its region.
+  bucket        = var.create_bucket ? aws_s3_bucket.this[0].bucket : var.name
+  canary_key    = "${var.cluster_id}/_isthmus/canary"
+  outside_key   = "_outside/canary"
+  preflight_key = "${var.cluster_id}/_preflight/"
+}
+
+resource "aws_s3_bucket_ownership_controls" "this" {
+  count = var.create_bucket ? 1 : 0
+
+  bucket = local.bucket
+  region = var.region
+
+  rule {
+    object_ownership = "BucketOwnerEnforced"
+  }
+}
+
+resource "aws_s3_bucket_public_access_block" "this" {
+  count = var.create_bucket ? 1 : 0
+
+  bucket                  = local.bucket
+  region                  = var.region
+  block_public_acls       = true
+  block_public_policy     = true
+  ignore_public_acls      = true
+  restrict_public_buckets = true
+}
+
+resource "aws_s3_bucket_versioning" "this" {
+  count = var.create_bucket ? 1 : 0
+
+  bucket = local.bucket
+  region = var.region
+
+  versioning_configuration {
+    status = "Enabled"
+  }
+}
+
+resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
+  count = var.create_bucket ? 1 : 0
+
+  bucket = local.bucket
+  region = var.region
+
+  rule {
+    bucket_key_enabled = true
+
+    apply_server_side_encryption_by_default {
+      sse_algorithm     = var.kms.create || var.kms.key_arn != null ? "aws:kms" : "AES256"
+      kms_master_key_id = local.kms_key_arn
+    }
+  }
+}
+
+resource "aws_s3_bucket_lifecycle_configuration" "this" {
+  count = var.create_bucket ? 1 : 0
+
+  bucket = local.bucket
+  region = var.region
+
+  rule {
+    id     = "soft-delete"
+    status = "Enabled"
+
+    filter {
+      prefix = ""
+    }
+    noncurrent_version_expiration {
+      noncurrent_days = var.soft_delete_days
+    }
+    abort_incomplete_multipart_upload {
+      days_after_initiation = var.abort_multipart_days
+    }
+  }
+
+  rule {
+    id     = "preflight"
+    status = "Enabled"
+
+    filter {
+      prefix = local.preflight_key
+    }
+    expiration {
+      days = 1
+    }
+  }
+
+  depends_on = [aws_s3_bucket_versioning.this]
+}
+
+#checkov:skip=CKV_AWS_18:made when access_log_bucket is given
+#trivy:ignore:AWS-0089 made when access_log_bucket is given
+resource "aws_s3_bucket_logging" "this" {
+  count = var.create_bucket && var.access_log_bucket != null ? 1 : 0
+
+  bucket        = local.bucket
+  region        = var.region
+  target_bucket = var.access_log_bucket
+  target_prefix = "${var.name}/"
+}
+
+module "guard" {
+  source = "../policy"
+
+  partition   = local.partition
+  bucket_name = var.name
+  cluster_id  = var.cluster_id
+  region      = local.region
+  account_id  = local.account_id
+  kms_key_arn = local.kms_key_arn
+}
+
+resource "aws_s3_bucket_policy" "this" {
+  bucket = local.bucket
+  region = var.region
+  policy = module.guard.bucket_policy_json
+
+  depends_on = [aws_s3_bucket_public_access_block.this]
+}
+
+# The canary tells an agent that lost access from one whose object is gone; the decoy, which no role may read, tells
+# that the prefix is a wall.
+resource "aws_s3_object" "canary" {
+  bucket  = local.bucket
+  region  = var.region
+  key     = local.canary_key
+  content = "isthmus canary of cluster ${var.cluster_id}\n"
+
+  depends_on = [aws_s3_bucket_server_side_encryption_configuration.this]
+}
+
+resource "aws_s3_object" "outside" {
+  bucket  = local.bucket
+  region  = var.region
+  key     = local.outside_key
+  content = "no role of isthmus may read this\n"
+
+  depends_on = [aws_s3_bucket_server_side_encryption_configuration.this]
+}
+
+# The roles are this account's, so the account's own policies decide who uses the key.
+resource "aws_kms_key" "this" {
+  count = var.kms.create ? 1 : 0
+
+  region                  = var.region
+  description             = "isthmus: objects of cluster ${var.cluster_id}"
+  enable_key_rotation     = true
+  deletion_window_in_days = 30
+  tags                    = local.tags
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "AccountDecides"
+      Effect    = "Allow"
+      Principal = { AWS = "arn:${local.partition}:iam::${local.account_id}:root" }
+      Action    = "kms:*"
+      Resource  = "*"
+    }]
+  })
+}
+
+resource "aws_kms_alias" "this" {
+  count = var.kms.create ? 1 : 0
+
+  region        = var.region
+  name          = "alias/isthmus-${replace(var.cluster_id, ".", "-")}"
+  target_key_id = aws_kms_key.this[0].key_id
+}
