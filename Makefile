@@ -10,7 +10,7 @@ BENCHTIME ?= 1s
 FOR ?= 10m
 SEED ?=
 
-.PHONY: build test race sim fuzz lint e2e e2e-walls hostile scale compatibility soak bench gen gen-check
+.PHONY: build test race sim fuzz lint e2e e2e-walls terraform terraform-live terraform-schema hostile scale compatibility soak bench gen gen-check
 
 build: ## the isthmus binary
 	go build -o isthmus ./cmd/isthmus
@@ -42,6 +42,15 @@ gen: ## generated code
 gen-check: gen
 	@if [ -n "$$(git status --porcelain -- control/controlpb)" ]; then \
 		git --no-pager diff -- control/controlpb; echo "generated code is not current: commit what make gen wrote"; exit 1; fi
+
+terraform: build ## modules and examples, without a registry or an account: formatted, valid, tested, equal to iam/policy
+	scripts/terraform.sh test
+
+terraform-live: ## the plan of a folder that calls the modules, against a real account: make terraform-live ISTHMUS_TERRAFORM_DIR=...
+	scripts/terraform.sh live
+
+terraform-schema: ## the facts of the provider's schema anew, from the published package
+	scripts/terraform.sh schema
 
 e2e: build ## real programs; installs what it needs and fails when it cannot
 	scripts/e2e.sh

@@ -84,11 +84,22 @@ check() { # FOLDER: init, validate and, where there are tests, test
   echo "$1: $(grep . "$log" | tail -1)"
 }
 
+# units have systemd read the examples' units; the program that they start is the one that was built.
+units() {
+  command -v systemd-analyze >/dev/null || scripts/apt.sh systemd
+  local unit
+  for unit in examples/systemd/*.service; do
+    sed "s#/usr/local/bin/isthmus#${ISTHMUS_BIN:-$root/isthmus}#" "$unit" > "$work/$(basename "$unit")"
+    systemd-analyze verify "$work/$(basename "$unit")"
+  done
+}
+
 tests() {
   mirror
   say "the provider is a schema-only stand-in made of $SCHEMA_PACKAGE $SCHEMA_VERSION: it is not the AWS provider, and proves names, types and wiring alone"
   "$bin/terraform" fmt -check -recursive -diff terraform examples
   (cd terraform/tests && go vet ./... && go test ./...)
+  units
   folders | xargs -P "$(nproc)" -n 1 "$0" check
   ISTHMUS_BIN=${ISTHMUS_BIN:-$root/isthmus} ISTHMUS_TERRAFORM=$bin/terraform go test -tags e2e -count=1 -timeout 5m ./internal/tfpolicy
 }

@@ -136,24 +136,39 @@ resource "aws_s3_bucket_policy" "this" {
 # The canary tells an agent that lost access from one whose object is gone; the decoy, which no role may read, tells
 # that the prefix is a wall.
 resource "aws_s3_object" "canary" {
-  bucket  = local.bucket
-  region  = var.region
-  key     = local.canary_key
-  content = "isthmus canary of cluster ${var.cluster_id}\n"
+  bucket                 = local.bucket
+  region                 = var.region
+  key                    = local.canary_key
+  server_side_encryption = "AES256" # who applies this may not use the key
+  content                = "isthmus canary of cluster ${var.cluster_id}\n"
 
   depends_on = [aws_s3_bucket_server_side_encryption_configuration.this]
 }
 
 resource "aws_s3_object" "outside" {
-  bucket  = local.bucket
-  region  = var.region
-  key     = local.outside_key
-  content = "no role of isthmus may read this\n"
+  bucket                 = local.bucket
+  region                 = var.region
+  key                    = local.outside_key
+  server_side_encryption = "AES256"
+  content                = "no role of isthmus may read this\n"
 
   depends_on = [aws_s3_bucket_server_side_encryption_configuration.this]
 }
 
-# The roles are this account's, so the account's own policies decide who uses the key.
+# Who keeps the key cannot use it; roles use it through S3 and for this bucket alone. Roles are named, not referred to.
+module "key" {
+  source = "../policy"
+
+  partition   = local.partition
+  bucket_name = var.name
+  cluster_id  = var.cluster_id
+  region      = local.region
+  account_id  = local.account_id
+
+  encrypt_role_arns = concat([for k, r in local.roles : local.role_arns[k] if r.role != "fetch"], local.control_arns)
+  decrypt_role_arns = concat([for k, r in local.roles : local.role_arns[k] if r.role != "produce"], local.control_arns)
+}
+
 resource "aws_kms_key" "this" {
   count = var.kms.create ? 1 : 0
 
@@ -161,18 +176,8 @@ resource "aws_kms_key" "this" {
   description             = "isthmus: objects of cluster ${var.cluster_id}"
   enable_key_rotation     = true
   deletion_window_in_days = 30
+  policy                  = module.key.kms_policy_json
   tags                    = local.tags
-
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Sid       = "AccountDecides"
-      Effect    = "Allow"
-      Principal = { AWS = "arn:${local.partition}:iam::${local.account_id}:root" }
-      Action    = "kms:*"
-      Resource  = "*"
-    }]
-  })
 }
 
 resource "aws_kms_alias" "this" {

@@ -7,7 +7,8 @@ locals {
     for key, r in local.roles :
     key => "arn:${local.partition}:iam::${local.account_id}:role/isthmus-${var.cluster_id}-${r.share}-${r.group}-${r.role}"
   }
-  shares = toset(flatten([for g in var.groups : tolist(g.shares)]))
+  control_arns = var.control_plane == null ? [] : ["arn:${local.partition}:iam::${local.account_id}:role/isthmus-${var.cluster_id}-control"]
+  shares       = toset(flatten([for g in var.groups : tolist(g.shares)]))
 
   # Agents produce or fetch; jobs are not agents and log in as nobody.
   agents = { for name, g in var.groups : name => merge(g, { roles = setintersection(g.roles, ["produce", "fetch"]) }) }

@@ -189,7 +189,9 @@ func (s source) block(text, class string) (block, error) {
 			return b, fmt.Errorf("argument %s has no member", name)
 		}
 		// What can be left out can be reset. What the provider fills in when it is left out is not told: anything may.
-		optional := strings.Contains(class, "reset"+strings.ToUpper(camel[1][:1])+camel[1][1:]+"()")
+		upper := strings.ToUpper(camel[1][:1]) + camel[1][1:]
+		fetch := "Fetch" + strings.TrimPrefix(upper, "Get") // get_password_data would clash with a getter's name
+		optional := strings.Contains(class, "reset"+upper+"()") || strings.Contains(class, "reset"+fetch+"()")
 		if m[3] == "false" {
 			t, err := typed(kind, storage)
 			if err != nil {
