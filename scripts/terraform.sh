@@ -101,7 +101,7 @@ tests() {
   (cd terraform/tests && go vet ./... && go test ./...)
   units
   folders | xargs -P "$(nproc)" -n 1 "$0" check
-  ISTHMUS_BIN=${ISTHMUS_BIN:-$root/isthmus} ISTHMUS_TERRAFORM=$bin/terraform go test -tags e2e -count=1 -timeout 5m ./internal/tfpolicy
+  ISTHMUS_BIN=${ISTHMUS_BIN:-$root/isthmus} ISTHMUS_TERRAFORM=$bin/terraform go test -tags e2e -count=1 -timeout 5m ./iam/tfpolicy
 }
 
 schema() {

@@ -1,4 +1,4 @@
-# Module policy over every case that internal/tfpolicy hands in, for its test to compare.
+# Module policy over every case that iam/tfpolicy hands in, for its test to compare.
 
 terraform {
   required_version = ">= 1.7"

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/isthmusdata/isthmus/internal/tfpolicy"
+	"github.com/isthmusdata/isthmus/iam/tfpolicy"
 )
 
 func main() {

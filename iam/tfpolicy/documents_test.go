@@ -15,6 +15,6 @@ func TestDocumentsAreCurrent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(have) != string(want) {
-		t.Error("terraform/modules/policy/roles.json is not what iam/policy says: go generate ./internal/tfpolicy")
+		t.Error("terraform/modules/policy/roles.json is not what iam/policy says: go generate ./iam/tfpolicy")
 	}
 }
