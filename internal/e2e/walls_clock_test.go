@@ -72,8 +72,8 @@ func (w *wallsWorld) makeCloud(cloud *standin.World) {
 		cloud.Account(g.account)
 		id, secret := cloud.User(g.account, g.group)
 		w.keys[g.group] = walls.Key{ID: id, Secret: secret}
-		arn := cloud.Role(dataAccount, roleName(aheadShare, g.group, g.role), w.document(evalTrust(g.account, g.group, g.group)), w.document(evalPermission(w.t, g.role, aheadShare, g.group)))
-		cloud.SetPermission(cloud.UserARN(g.account, g.group), w.document(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["sts:AssumeRole"],"Resource":[`+fmt.Sprintf("%q", arn)+`]}]}`))
+		arn := cloud.Role(dataAccount, roleName(aheadShare, g.group, g.role), w.trust(g.account, g.group, g.group), w.permission(g.role, aheadShare, g.group, false))
+		cloud.SetPermission(cloud.UserARN(g.account, g.group), w.source(arn))
 		share = append(share, "--role", g.group+"/"+g.role+"="+arn)
 	}
 	w.operator(share...)

@@ -3,9 +3,7 @@
 package e2e
 
 import (
-	"fmt"
 	"strings"
-	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -38,14 +36,16 @@ func (w *wallsWorld) startEval() {
 func (w *wallsWorld) makeEvalRoles() {
 	w.t.Helper()
 	w.eval.Bucket(dataAccount, meshBucket)
+	var all []string
 	for _, r := range wallsRoles {
-		w.eval.Role(dataAccount, roleName(r.share, r.group, r.role), w.document(evalTrust(wallsUsers[r.user], r.user, r.group)), w.document(evalPermission(w.t, r.role, r.share, r.group)))
+		all = append(all, w.eval.Role(dataAccount, roleName(r.share, r.group, r.role), w.trust(wallsUsers[r.user], r.user, r.group), w.permission(r.role, r.share, r.group, false)))
 	}
-	for _, user := range []string{"prod", "intern", "analytics", "jobs"} {
-		w.eval.SetPermission(w.eval.UserARN(wallsAccount(user), user), w.document(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["sts:AssumeRole"],"Resource":["arn:aws:iam::`+dataAccount+`:role/isthmus-*"]}]}`))
+	for _, user := range []string{"prod", "intern", "analytics", "jobs"} { // who may ask for every role, and is answered by its trust
+		w.eval.SetPermission(w.eval.UserARN(wallsAccount(user), user), w.source(all...))
 	}
-	w.eval.SetBucketPolicy(meshBucket, w.document(fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Sid":"DenyUnconditionalPut","Effect":"Deny","Principal":"*","Action":["s3:PutObject"],
-		"Resource":["arn:aws:s3:::%s/%s/data/*"],"Condition":{"Null":{"s3:if-none-match":"true"},"Bool":{"s3:ObjectCreationOperation":"true"}}}]}`, meshBucket, meshCluster)))
+	guard, err := policy.Bucket(policy.BucketSpec{Layout: layout("", "", false)})
+	w.check(err)
+	w.eval.SetBucketPolicy(meshBucket, guard)
 	for _, key := range []string{ownKey, neighbourKey, otherKey, metaKey, foreignKey, outsideKey, canaryKey} {
 		w.eval.PutObject(meshBucket, key, []byte(treasure))
 	}
@@ -67,17 +67,21 @@ func (w *wallsWorld) document(text string) policy.Document {
 	return d
 }
 
-// evalTrust lets one user assume a role, with the external id and the session names of its group.
-func evalTrust(account, user, group string) string {
-	return fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Sid":"AgentGroup","Effect":"Allow","Action":["sts:AssumeRole"],"Principal":{"AWS":["arn:aws:iam::%s:root"]},
-		"Condition":{"ArnEquals":{"aws:PrincipalArn":[%q]},"StringEquals":{"sts:ExternalId":[%q]},"StringLike":{"sts:RoleSessionName":[%q]}}}]}`,
-		account, userARN(account, user), meshCluster+"/"+group, group+"-*")
+// trust lets one user assume a role with the external id and the session names of its group. Generated documents name roles of
+// the agents' accounts; here a user stands for each.
+func (w *wallsWorld) trust(account, user, group string) policy.Document {
+	w.t.Helper()
+	role := "arn:aws:iam::" + account + ":role/isthmus-agent-" + user
+	d, err := policy.Trust(policy.TrustSpec{Principals: []string{role}, ExternalID: meshCluster + "/" + group, Group: group})
+	w.check(err)
+	return w.document(strings.ReplaceAll(d.JSON(), role, userARN(account, user)))
 }
 
-// evalPermission is permissionOf with the condition that makes objects write-once.
-func evalPermission(t *testing.T, role, share, group string) string {
-	t.Helper()
-	return strings.ReplaceAll(permissionOf(t, role, share, group), `"s3:PutObject"],"Resource"`, `"s3:PutObject"],"Condition":{"Null":{"s3:if-none-match":["false"]}},"Resource"`)
+func (w *wallsWorld) source(roles ...string) policy.Document {
+	w.t.Helper()
+	d, err := policy.Source(policy.SourceSpec{Roles: roles})
+	w.check(err)
+	return d
 }
 
 // session takes a role at the embedded server, in one way or another.

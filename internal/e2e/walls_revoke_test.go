@@ -3,12 +3,12 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 )
-
-// denyAll is the half of a revocation that the bucket's account applies.
-const denyAll = `{"Version":"2012-10-17","Statement":[{"Sid":"Revoked","Effect":"Deny","Action":["s3:*"],"Resource":["arn:aws:s3:::*"]}]}`
 
 const (
 	revokedWithin = 5 * time.Second  // the last successful read after the withdrawal
@@ -22,16 +22,16 @@ func (w *wallsWorld) revokes(f *flow) time.Duration {
 	f.moves("before access is withdrawn", 100)
 	began := time.Now()
 	before := f.so()
-	w.operator("binding", "delete", "analytics")
-	w.operator("grant", "delete", "analytics")
-	w.check(w.ceph.Policy(dataAccount, roleName(ownShare, "analytics", "fetch"), "revoked", denyAll))
+	revocation := []string{"iam", "revoke", "--group", "analytics", "--apply", "--iam-endpoint", w.gateway()}
+	var answer struct{ Undo string }
+	w.check(json.Unmarshal([]byte(w.operator(append(revocation, "-o", "json")...)), &answer))
 	told := time.Since(began)
 
 	f.produces("while analytics are revoked", 200)
 	time.Sleep(time.Until(began.Add(revokedFor))) // that nothing comes is seen by waiting alone
 	after := f.so()
 	revoked := max(after.lastRead.Sub(began), time.Millisecond)
-	w.t.Logf("revoked: the commands took %.1f s, the last record was read %.1f s after the first of them began; %d records were produced meanwhile, %d read",
+	w.t.Logf("revoked: the command took %.1f s, the last record was read %.1f s after it began; %d records were produced meanwhile, %d read",
 		told.Seconds(), revoked.Seconds(), after.acked-before.acked, after.read-before.read)
 	if revoked > revokedWithin {
 		w.t.Errorf("analytics read a record %s after their access was withdrawn, want %s at most", revoked, revokedWithin)
@@ -41,9 +41,10 @@ func (w *wallsWorld) revokes(f *flow) time.Duration {
 	}
 	w.revokedTries()
 
-	w.check(w.ceph.RemovePolicy(dataAccount, roleName(ownShare, "analytics", "fetch"), "revoked"))
-	w.operator("grant", "create", "analytics", "--group", "analytics", "--access", "fetch", "--share", ownShare)
-	w.bind("analytics", "fetch")
+	w.operator(append(revocation, "--restore")...)
+	undo := filepath.Join(w.dir, "undo.yaml")
+	w.check(os.WriteFile(undo, []byte(answer.Undo), 0o600))
+	w.operator("binding", "apply", "-f", undo)
 	f.reads("after access was restored", after.acked-after.read)
 	return revoked
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -27,6 +26,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
+	"github.com/isthmusdata/isthmus/iam"
+	"github.com/isthmusdata/isthmus/iam/policy"
 	"github.com/isthmusdata/isthmus/iam/standin"
 	"github.com/isthmusdata/isthmus/internal/e2e/walls"
 )
@@ -175,6 +176,7 @@ func (w *wallsWorld) makeAccounts() {
 	for user, account := range wallsUsers {
 		w.check(w.ceph.User(account, user, w.keys[user]))
 	}
+	w.check(w.ceph.Manager(dataAccount, "owner"))
 	w.makeRoles()
 	w.makeBucket()
 }
@@ -201,7 +203,7 @@ var wallsRoles = []struct{ share, group, role, user string }{
 func (w *wallsWorld) makeRoles() {
 	w.t.Helper()
 	for _, r := range wallsRoles {
-		arn, err := w.ceph.Role(dataAccount, roleName(r.share, r.group, r.role), trustOf(userARN(wallsUsers[r.user], r.user)), permissionOf(w.t, r.role, r.share, r.group))
+		arn, err := w.ceph.Role(dataAccount, roleName(r.share, r.group, r.role), trustOf(userARN(wallsUsers[r.user], r.user)), w.permission(r.role, r.share, r.group, true).JSON())
 		w.check(err)
 		w.roles[r.share+"/"+r.group+"/"+r.role] = arn
 	}
@@ -212,35 +214,17 @@ func trustOf(principal string) string {
 	return fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":[%q]},"Action":["sts:AssumeRole"]}]}`, principal)
 }
 
-func permissionOf(t *testing.T, role, share, group string) string {
-	t.Helper()
-	data := func(key string) string { return "arn:aws:s3:::" + meshBucket + "/" + meshCluster + "/" + key }
-	type statement struct {
-		Effect    string
-		Action    []string
-		Resource  []string
-		Condition map[string]map[string][]string `json:",omitempty"`
-	}
-	var all []statement
-	switch role {
-	case "produce":
-		all = []statement{{"Allow", []string{"s3:PutObject"}, []string{data("data/" + share + "/" + group + "/*"), data("_preflight/*")}, nil}}
-	case "fetch":
-		all = []statement{{"Allow", []string{"s3:GetObject"}, []string{data("data/" + share + "/*"), data("_isthmus/canary")}, nil}}
-	case "jobs":
-		all = []statement{
-			{"Allow", []string{"s3:GetObject", "s3:DeleteObject", "s3:PutObject"}, []string{data("data/" + share + "/*"), data("_preflight/*")}, nil},
-			{"Allow", []string{"s3:ListBucket"}, []string{"arn:aws:s3:::" + meshBucket},
-				map[string]map[string][]string{"StringLike": {"s3:prefix": {meshCluster + "/data/" + share + "/*", meshCluster + "/_preflight/*"}}}},
-		}
-	default:
-		t.Fatalf("no policy for role %q", role)
-	}
-	document, err := json.Marshal(map[string]any{"Version": "2012-10-17", "Statement": all})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(document)
+// layout is where a share's objects lie. Ceph 16 does not look at s3:if-none-match.
+func layout(share, group string, ceph bool) policy.Layout {
+	return policy.Layout{Bucket: meshBucket, Cluster: meshCluster, Share: share, Group: group, WithoutConditionalWrites: ceph}
+}
+
+// permission is what isthmus iam policy prints.
+func (w *wallsWorld) permission(role, share, group string, ceph bool) policy.Document {
+	w.t.Helper()
+	d, err := policy.Permission(iam.Role(role), layout(share, group, ceph))
+	w.check(err)
+	return d
 }
 
 // makeBucket makes the bucket, lets the control plane at meta/ alone, and puts objects there that others must not get.
@@ -249,18 +233,18 @@ func (w *wallsWorld) makeBucket() {
 	owner := w.bucketAt(w.gateway(), w.net.Services, static(w.keys["owner"].Session()))
 	_, err := owner.CreateBucket(w.t.Context(), &s3.CreateBucketInput{Bucket: aws.String(meshBucket)})
 	w.check(err)
-	control := fmt.Sprintf(`{"Version":"2012-10-17","Statement":[
-{"Effect":"Allow","Principal":{"AWS":[%[1]q]},"Action":["s3:GetObject","s3:PutObject"],"Resource":["arn:aws:s3:::%[2]s/%[3]s/meta/*"]},
-{"Effect":"Allow","Principal":{"AWS":[%[1]q]},"Action":["s3:ListBucket"],"Resource":["arn:aws:s3:::%[2]s"],"Condition":{"StringLike":{"s3:prefix":["%[3]s/meta/*"]}}}]}`,
-		userARN(dataAccount, "control"), meshBucket, meshCluster)
-	_, err = owner.PutBucketPolicy(w.t.Context(), &s3.PutBucketPolicyInput{Bucket: aws.String(meshBucket), Policy: aws.String(control)})
+	// The control plane's own user is let in by the bucket, with what its role would have.
+	meta := w.permission("control", "", "", true)
+	for i := range meta.Statement {
+		meta.Statement[i].Principal = &policy.Principal{AWS: policy.Strings{userARN(dataAccount, "control")}}
+	}
+	_, err = owner.PutBucketPolicy(w.t.Context(), &s3.PutBucketPolicyInput{Bucket: aws.String(meshBucket), Policy: aws.String(meta.JSON())})
 	w.check(err)
 	for _, key := range []string{ownKey, neighbourKey, otherKey, metaKey, foreignKey, outsideKey} {
 		_, err := owner.PutObject(w.t.Context(), &s3.PutObjectInput{Bucket: aws.String(meshBucket), Key: aws.String(key), Body: strings.NewReader(treasure)})
 		w.check(err)
 	}
-	canary := fmt.Sprintf("isthmus canary of cluster %s\n", meshCluster)
-	_, err = owner.PutObject(w.t.Context(), &s3.PutObjectInput{Bucket: aws.String(meshBucket), Key: aws.String(canaryKey), Body: strings.NewReader(canary)})
+	_, err = owner.PutObject(w.t.Context(), &s3.PutObjectInput{Bucket: aws.String(meshBucket), Key: aws.String(canaryKey), Body: strings.NewReader(policy.CanaryBody(meshCluster))})
 	w.check(err)
 }
 
@@ -475,7 +459,7 @@ func (w *wallsWorld) dialTLS(ctx context.Context, in walls.VPC, network, address
 	return conn, nil
 }
 
-// operator runs a command of the program in the services network.
+// operator runs a command of the program in the services network, as the owner of the bucket's account.
 func (w *wallsWorld) operator(args ...string) string {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -483,6 +467,7 @@ func (w *wallsWorld) operator(args ...string) string {
 	run := w.net.Services.Command(w.bin, append(args, "--control", w.net.Services.At(controlPort), "--control-ca", w.controlCAFile(),
 		"--login-cert", filepath.Join(w.adminFolder(), "admin.crt"), "--login-key", filepath.Join(w.adminFolder(), "admin.key"))...)
 	cmd := exec.CommandContext(ctx, run[0], run[1:]...)
+	cmd.Env = append(os.Environ(), awsEnv(w.keys["owner"].Session())...)
 	var stdout, stderr strings.Builder
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {

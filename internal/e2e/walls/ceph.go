@@ -70,17 +70,8 @@ func (c *Ceph) Role(account, name, trust, permission string) (string, error) {
 	if err := c.admin("role", "create", "--tenant", account, "--role-name", name, "--assume-role-policy-doc", trust); err != nil {
 		return "", err
 	}
-	return "arn:aws:iam::" + account + ":role/" + name, c.Policy(account, name, "permission", permission)
-}
-
-// Policy gives a role a policy document, or another one under the same name. It holds from the next request on.
-func (c *Ceph) Policy(account, role, name, document string) error {
-	return c.admin("role-policy", "put", "--tenant", account, "--role-name", role, "--policy-name", name, "--policy-doc", document)
-}
-
-// RemovePolicy takes one away.
-func (c *Ceph) RemovePolicy(account, role, name string) error {
-	return c.admin("role-policy", "delete", "--tenant", account, "--role-name", role, "--policy-name", name)
+	return "arn:aws:iam::" + account + ":role/" + name,
+		c.admin("role-policy", "put", "--tenant", account, "--role-name", name, "--policy-name", "permission", "--policy-doc", permission)
 }
 
 // Session is the key as credentials that do not end.
