@@ -11,6 +11,9 @@ scripts/apt.sh nftables iproute2 ceph-mon ceph-osd ceph-common radosgw openssl c
 scripts/clients/java.sh
 
 export ISTHMUS_BIN=${ISTHMUS_BIN:-$PWD/isthmus} ISTHMUS_WALLS_REPORT=$PWD/.cache/walls/table
+NETNS_PREFIX=walls-$$- TMPDIR=$(mktemp -d)
+export NETNS_PREFIX TMPDIR
+trap 'scripts/netns.sh down; rm -rf "$TMPDIR"' EXIT # what a run that was cut short has left
 mkdir -p .cache/walls
 rm -f .cache/walls/*
 status=0

@@ -105,7 +105,11 @@ func (w *wallsWorld) makeNetwork() {
 	w.t.Helper()
 	script, err := filepath.Abs("../../scripts/netns.sh")
 	w.check(err)
-	w.net, err = walls.Up(script, fmt.Sprintf("walls-%d-", os.Getpid()))
+	prefix := os.Getenv("NETNS_PREFIX") // whoever set it looks after what is left
+	if prefix == "" {
+		prefix = fmt.Sprintf("walls-%d-", os.Getpid())
+	}
+	w.net, err = walls.Up(script, prefix)
 	w.t.Cleanup(func() {
 		if err := w.net.Down(); err != nil {
 			w.t.Error(err)
