@@ -53,8 +53,8 @@ terraform-schema: ## the facts of the provider's schema anew, from the published
 	scripts/terraform.sh schema
 
 e2e: build ## real programs; installs what it needs and fails when it cannot
-	scripts/e2e.sh
 	scripts/walls.sh
+	scripts/e2e.sh
 
 e2e-walls: build ## the proof between two accounts, in network namespaces, with the thief's table. Root
 	scripts/walls.sh

@@ -18,6 +18,6 @@ mkdir -p .cache/walls
 rm -f .cache/walls/*
 status=0
 go test -tags e2e -count=1 -timeout 15m -v -run '^TestWalls$' "$@" ./internal/e2e >.cache/walls/log 2>&1 || status=$?
-[ "$status" = 0 ] || cat .cache/walls/log
+if [ "$status" = 0 ]; then tail -n 1 .cache/walls/log; else cat .cache/walls/log; fi
 [ ! -f "$ISTHMUS_WALLS_REPORT" ] || cat "$ISTHMUS_WALLS_REPORT"
 exit "$status"

@@ -173,13 +173,11 @@ type revoker interface {
 func carryOut(ctx context.Context, c revoker, api rolePolicies, r revocation) error {
 	var faults []error
 	if len(r.Bindings)+len(r.Grants) > 0 {
-		err := error(nil)
 		if r.Role == "" {
-			err = c.RevokeGroup(ctx, r.Group)
+			faults = append(faults, c.RevokeGroup(ctx, r.Group))
 		} else {
-			err = c.RevokeRole(ctx, r.Group, r.Role)
+			faults = append(faults, c.RevokeRole(ctx, r.Group, r.Role))
 		}
-		faults = append(faults, err)
 	}
 	for _, arn := range r.Roles {
 		_, err := api.PutRolePolicy(ctx, &awsiam.PutRolePolicyInput{RoleName: roleName(arn), PolicyName: aws.String(r.Name), PolicyDocument: aws.String(r.Deny.JSON())})
