@@ -185,6 +185,22 @@ func TestFailedRenewalCostsNothing(t *testing.T) {
 	}
 }
 
+// TestProofThatCannotBeMadeIsSaidAtOnce: waiting gives no region and no right at STS; a person who types a command
+// reads why within the first attempt, and not after the whole patience as silence.
+func TestProofThatCannotBeMadeIsSaidAtOnce(t *testing.T) {
+	for _, class := range []error{identity.ErrRefused, identity.ErrMalformed} {
+		d := &door{methods: []string{"aws-sigv4"}}
+		why := &identity.Error{Class: class, Reason: "no region", Try: "set AWS_REGION"}
+		c := d.client(t, &Auth{Sources: []identity.Source{fakeSource{"aws-sigv4", "", why}}})
+		if err := ask(t, c); !errors.Is(err, ErrDenied) || errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "set AWS_REGION") {
+			t.Errorf("%v: got %v", class, err)
+		}
+		if d.nonces != 1 || len(d.proofs) != 0 {
+			t.Errorf("%v: %d nonces were asked for and %d proofs sent", class, d.nonces, len(d.proofs))
+		}
+	}
+}
+
 // TestWaysAreTriedInOrder: the next way is for a proof that cannot be had or verified now, each with a nonce of its own;
 // an answer is an answer.
 func TestWaysAreTriedInOrder(t *testing.T) {

@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/isthmusdata/isthmus/control/controlpb"
+	"github.com/isthmusdata/isthmus/iam/identity"
 )
 
 // Client speaks to one control plane. Its methods may be called concurrently.
@@ -204,6 +205,10 @@ func (c *Client) attempt(ctx context.Context, try call) *fault {
 	}
 	if errors.Is(err, ErrDenied) {
 		return &fault{err: err, code: codes.Unauthenticated, refused: true} // said here
+	}
+	if errors.Is(err, errNoProof) && (errors.Is(err, identity.ErrRefused) || errors.Is(err, identity.ErrMalformed)) {
+		// Only a change of the configuration or of the account helps: who waits should read of it now.
+		return &fault{err: fmt.Errorf("%w: %w", ErrDenied, err), code: codes.Unauthenticated, refused: true}
 	}
 	if errors.Is(err, errNoProof) {
 		return &fault{err: fmt.Errorf("%w: %w", ErrUnavailable, err), code: codes.Unavailable, refused: true, transient: true}
