@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/spf13/cobra"
 
 	"github.com/isthmusdata/isthmus/iam"
@@ -33,7 +36,7 @@ func newDoctor() *cobra.Command {
 	var d doctor
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Try what a role must be able to do at the bucket, and what it must not",
-		Long: `doctor assumes the role as an agent would and tries, in this order: who the credentials are, whether another group's role can be
+		Long: `doctor assumes the role as an agent would and tries, in this order: who the credentials are, by which clock and which STS, whether another group's role can be
 assumed, what must work, and what must be denied. It writes fresh keys under _preflight/ alone. What must work is tried for
 a minute, for IAM takes time to spread.
 
@@ -121,7 +124,8 @@ func (d *doctor) options(ctx context.Context) (o preflight.Options, err error) {
 			return o, err
 		}
 		sdk.Credentials = provider
-		o.Identity = d.identity(sdk)
+		asked := &stsAnswer{region: sdk.Region, custom: d.endpoint != ""}
+		o.Identity, o.Clock, o.Endpoint = d.identity(sdk, asked), asked.clock, asked.endpoint
 	}
 	if d.other != "" {
 		o.Other = func(ctx context.Context) error {
@@ -159,8 +163,62 @@ func trustDenied(err error) error {
 	return err
 }
 
+// stsAnswer is how STS answered who the credentials are.
+type stsAnswer struct {
+	region string
+	custom bool // --sts-endpoint names where it is
+	host   string
+	ahead  time.Duration // of this machine's clock
+	dated  bool
+}
+
+func (a *stsAnswer) note(out *sts.GetCallerIdentityOutput, now time.Time) {
+	raw, ok := awsmiddleware.GetRawResponse(out.ResultMetadata).(*smithyhttp.Response)
+	if !ok {
+		return
+	}
+	if raw.Request != nil {
+		a.host = raw.Request.URL.Host
+	}
+	if date, err := http.ParseTime(raw.Header.Get("Date")); err == nil {
+		a.ahead, a.dated = now.Sub(date).Round(time.Second), true
+	}
+}
+
+// farClock is from where on AWS refuses requests, with a minute to spare; lateClock, when it should be looked at.
+const (
+	lateClock = time.Minute
+	farClock  = 4 * time.Minute
+)
+
+func (a *stsAnswer) clock() error {
+	switch {
+	case !a.dated:
+		return errors.New("STS did not say what time it is")
+	case a.ahead.Abs() > farClock:
+		return preflight.Denied(fmt.Errorf("it is %v ahead of STS's: AWS refuses requests from 5 minutes on (set this machine's clock, and keep it by NTP)", a.ahead))
+	case a.ahead.Abs() > lateClock:
+		return fmt.Errorf("it is %v ahead of STS's: not enough to be refused, and more than a clock that is kept by NTP", a.ahead)
+	}
+	return nil
+}
+
+// endpoint wants STS of the region: sessions of the global one do not hold in regions that are turned on one by one, and it
+// fails with one region.
+func (a *stsAnswer) endpoint() error {
+	switch {
+	case a.custom:
+		return nil // as it was asked for
+	case a.host == "":
+		return errors.New("STS did not answer")
+	case !strings.Contains(a.host, a.region):
+		return preflight.Denied(fmt.Errorf("%s was asked, and not that of %s (set AWS_REGION, and unset AWS_ENDPOINT_URL_STS and AWS_STS_REGIONAL_ENDPOINTS)", a.host, a.region))
+	}
+	return nil
+}
+
 // identity wants the credentials to be a session of the role.
-func (d *doctor) identity(sdk aws.Config) func(context.Context) error {
+func (d *doctor) identity(sdk aws.Config, asked *stsAnswer) func(context.Context) error {
 	client := sts.NewFromConfig(sdk, func(o *sts.Options) {
 		if d.endpoint != "" {
 			o.BaseEndpoint = &d.endpoint
@@ -171,6 +229,7 @@ func (d *doctor) identity(sdk aws.Config) func(context.Context) error {
 		if err != nil {
 			return trustDenied(err)
 		}
+		asked.note(answer, time.Now())
 		parts := strings.SplitN(d.arn, ":", 6)
 		want := ":" + parts[4] + ":assumed-role/" + *roleName(d.arn) + "/"
 		if got := aws.ToString(answer.Arn); !strings.Contains(got, want) {

@@ -4,9 +4,11 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/isthmusdata/isthmus/iam"
 	"github.com/isthmusdata/isthmus/iam/policy"
+	"github.com/isthmusdata/isthmus/iam/preflight"
 	"github.com/isthmusdata/isthmus/iam/standin"
 )
 
@@ -46,7 +48,7 @@ func TestDoctor(t *testing.T) {
 		"--group", "prod", "--role-arn", arn, "--other-role-arn", other, "--sts-endpoint", server.URL, "--outside-canary",
 	}
 	code, stdout, stderr := command(t, line...)
-	if code != 0 || strings.Contains(stdout, "failed") || strings.Count(stdout, "ok ") < 10 {
+	if code != 0 || strings.Contains(stdout, "failed") || strings.Count(stdout, "ok ") < 12 || !strings.Contains(stdout, "clock") || !strings.Contains(stdout, "endpoint") {
 		t.Errorf("code %d: %s%s", code, stdout, stderr)
 	}
 	if code, _, stderr := command(t, append(line, "--bucket", "mem://")...); code != 3 || !strings.Contains(stderr, "not checked") {
@@ -58,5 +60,28 @@ func TestDoctor(t *testing.T) {
 	w.Down(standin.STS, true)
 	if code, stdout, _ := command(t, append(line, "--other-role-arn", "", "-o", "json")...); code != 3 || !strings.Contains(stdout, `"result":"inconclusive"`) {
 		t.Errorf("code %d: %s", code, stdout)
+	}
+}
+
+// TestDoctorLooksAtClockAndEndpoint: what STS's answer says of this machine.
+func TestDoctorLooksAtClockAndEndpoint(t *testing.T) {
+	for name, c := range map[string]struct {
+		look func() error
+		want preflight.Result
+	}{
+		"right clock":       {(&stsAnswer{dated: true, ahead: -59 * time.Second}).clock, preflight.OK},
+		"late clock":        {(&stsAnswer{dated: true, ahead: 90 * time.Second}).clock, preflight.Inconclusive},
+		"far ahead":         {(&stsAnswer{dated: true, ahead: 5 * time.Minute}).clock, preflight.Failed},
+		"far behind":        {(&stsAnswer{dated: true, ahead: -5 * time.Minute}).clock, preflight.Failed},
+		"no date":           {(&stsAnswer{}).clock, preflight.Inconclusive},
+		"regional endpoint": {(&stsAnswer{region: "eu-west-1", host: "sts.eu-west-1.amazonaws.com"}).endpoint, preflight.OK},
+		"global endpoint":   {(&stsAnswer{region: "eu-west-1", host: "sts.amazonaws.com"}).endpoint, preflight.Failed},
+		"another region's":  {(&stsAnswer{region: "eu-west-1", host: "sts.us-east-1.amazonaws.com"}).endpoint, preflight.Failed},
+		"as asked for":      {(&stsAnswer{region: "eu-west-1", host: "sts.internal", custom: true}).endpoint, preflight.OK},
+		"no answer":         {(&stsAnswer{region: "eu-west-1"}).endpoint, preflight.Inconclusive},
+	} {
+		if got := preflight.Look(name, c.look); got.Result != c.want {
+			t.Errorf("%s: %s (%s), want %s", name, got.Result, got.Detail, c.want)
+		}
 	}
 }

@@ -71,6 +71,9 @@ type Options struct {
 	// Identity says who the credentials are, and Other begins a session of another group's role; nil: not tried.
 	Identity func(context.Context) error
 	Other    func(context.Context) error
+	// Clock and Endpoint look at how STS answered Identity; nil: not looked at. They are asked once, for waiting mends neither.
+	Clock    func() error
+	Endpoint func() error
 
 	Settle, Again time.Duration
 	Wait          func(context.Context, time.Duration) error // nil: by the machine's clock
@@ -98,6 +101,12 @@ func Run(ctx context.Context, o Options) []Check {
 	r := &runner{Options: o}
 	if o.Identity != nil {
 		r.must(ctx, "identity: the credentials are those of the role", o.Identity)
+	}
+	if o.Clock != nil {
+		r.checks = append(r.checks, Look("clock: this machine's is right", o.Clock))
+	}
+	if o.Endpoint != nil {
+		r.checks = append(r.checks, Look("endpoint: STS of the region is asked", o.Endpoint))
 	}
 	if o.Other != nil {
 		r.mustNot(ctx, "assume another group's role", o.Other)
@@ -163,6 +172,20 @@ func (r *runner) must(ctx context.Context, name string, try func(context.Context
 			return
 		}
 	}
+}
+
+// Look is what one look shows, where waiting mends nothing.
+func Look(name string, look func() error) Check {
+	c := Check{Name: name, Result: OK}
+	err := look()
+	if err == nil {
+		return c
+	}
+	c.Result, c.Detail = Inconclusive, err.Error()
+	if classify(err) == denied {
+		c.Result = Failed
+	}
+	return c
 }
 
 // mustNot looks again before it says that too much is allowed.
