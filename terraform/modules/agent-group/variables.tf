@@ -111,6 +111,28 @@ variable "control_plane" {
   }
 }
 
+variable "credentials" {
+  description = "How agents reach buckets: assume the roles that shares name for the group, or ambient: with their own role, for shares that name none."
+  type        = string
+  default     = "assume"
+
+  validation {
+    condition     = contains(["assume", "ambient"], var.credentials)
+    error_message = "credentials is assume or ambient."
+  }
+}
+
+variable "sts_endpoint" {
+  description = "URL of STS, such as that of an interface endpoint without a private name; null: the region's."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.sts_endpoint == null || can(regex("^https://[A-Za-z0-9.-]+(:[0-9]+)?$", var.sts_endpoint))
+    error_message = "sts_endpoint is https://HOST."
+  }
+}
+
 variable "control_plane_security_group_id" {
   description = "Security group of the control plane's endpoint, which agents may then reach; null: control_plane_cidrs."
   type        = string
