@@ -224,13 +224,13 @@ func TestExamplesAreAccepted(t *testing.T) {
 					t.Fatal(err)
 				}
 				printed := string(run(t, nil, isthmus, "agent", "--config", path, "--print-config"))
-				if !strings.Contains(printed, "login: aws-sigv4") || !strings.Contains(printed, "# file ") {
-					t.Errorf("%s is read as\n%s", output, printed)
+				for _, line := range []string{"login: aws-sigv4", "credentials: assume", "# file "} {
+					if !strings.Contains(printed, line) {
+						t.Errorf("%s is read without %q as\n%s", output, line, printed)
+					}
 				}
 			}
-			if !strings.Contains(outputs["bindings_yaml"], "method") {
-				t.Errorf("bindings are %q", outputs["bindings_yaml"])
-			}
+			applied(t, isthmus, outputs["bindings_yaml"])
 		})
 	}
 }
