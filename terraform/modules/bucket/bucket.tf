@@ -123,12 +123,28 @@ module "guard" {
   region      = local.region
   account_id  = local.account_id
   kms_key_arn = local.kms_key_arn
+
+  # Without somebody to break the glass, what these deny could not be mended: the policy is not made, then.
+  data_role_arns        = var.data_plane_only && length(var.break_glass_role_arns) > 0 ? values(local.role_arns) : []
+  network_accounts      = var.deny_outside_network ? var.network_accounts : []
+  break_glass_role_arns = var.break_glass_role_arns
 }
 
 resource "aws_s3_bucket_policy" "this" {
   bucket = local.bucket
   region = var.region
   policy = module.guard.bucket_policy_json
+
+  lifecycle {
+    precondition {
+      condition     = !(var.data_plane_only || var.deny_outside_network) || length(var.break_glass_role_arns) > 0
+      error_message = "data_plane_only and deny_outside_network need break_glass_role_arns: nobody could mend the bucket."
+    }
+    precondition {
+      condition     = var.deny_outside_network == (length(var.network_accounts) > 0)
+      error_message = "deny_outside_network and network_accounts: both or neither."
+    }
+  }
 
   depends_on = [aws_s3_bucket_public_access_block.this]
 }

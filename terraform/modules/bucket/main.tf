@@ -48,6 +48,8 @@ module "policy" {
   trusted_role_arns = each.value.trusted
   external_id       = each.value.external_id
   org_id            = var.org_id
+
+  revoke_sessions_before = lookup(var.revoke_sessions_before, each.value.group, null)
 }
 
 resource "aws_iam_role" "this" {
@@ -74,6 +76,15 @@ resource "aws_iam_role_policy" "this" {
   name   = "isthmus"
   role   = aws_iam_role.this[each.key].name
   policy = module.policy[each.key].permission_json
+}
+
+# Sessions outlive what gave them: this ends those that began before a time.
+resource "aws_iam_role_policy" "revoked" {
+  for_each = { for key, r in local.roles : key => r if contains(keys(var.revoke_sessions_before), r.group) }
+
+  name   = "isthmus-revoked-before"
+  role   = aws_iam_role.this[each.key].name
+  policy = module.policy[each.key].revoke_json
 }
 
 module "control" {

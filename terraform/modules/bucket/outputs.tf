@@ -26,6 +26,11 @@ output "kms_key_arn" {
 output "role_arns" {
   description = "ARNs of the roles, by GROUP/ROLE/SHARE."
   value       = local.role_arns
+
+  precondition {
+    condition     = length(setsubtract(keys(var.revoke_sessions_before), keys(var.groups))) == 0
+    error_message = "revoke_sessions_before names a group that is not there: nothing would be revoked."
+  }
 }
 
 output "control_role_arn" {

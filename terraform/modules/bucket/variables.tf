@@ -125,6 +125,54 @@ variable "org_id" {
   }
 }
 
+variable "data_plane_only" {
+  description = "Whether the groups' roles alone may touch data, whatever other roles of the account are allowed. Needs break_glass_role_arns."
+  type        = bool
+  default     = false
+}
+
+variable "deny_outside_network" {
+  description = "Whether objects are reached through VPC endpoints of network_accounts alone, the control plane's journal too. Needs break_glass_role_arns, with the role that applies this among them: it keeps the canary."
+  type        = bool
+  default     = false
+}
+
+variable "network_accounts" {
+  description = "Accounts whose VPC endpoints deny_outside_network lets through."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for a in var.network_accounts : can(regex("^[0-9]{12}$", a))])
+    error_message = "network_accounts have twelve digits each."
+  }
+}
+
+variable "break_glass_role_arns" {
+  description = "Roles that data_plane_only and deny_outside_network do not hold for, so that somebody can mend the bucket."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for a in var.break_glass_role_arns : can(regex("^arn:[a-z-]+:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+$", a))])
+    error_message = "break_glass_role_arns are ARNs of IAM roles, without wildcards."
+  }
+}
+
+variable "revoke_sessions_before" {
+  description = "By group, a time in UTC such as 2026-01-31T12:00:00Z: sessions of its roles that began before it are denied everything. Later sessions are not; isthmus iam revoke denies those, too."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition = alltrue([
+      for t in values(var.revoke_sessions_before) :
+      can(regex("^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$", t)) && can(timeadd(t, "0s"))
+    ])
+    error_message = "revoke_sessions_before are times in UTC, such as 2026-01-31T12:00:00Z."
+  }
+}
+
 variable "soft_delete_days" {
   description = "Days for which deleted objects can be brought back."
   type        = number
