@@ -23,22 +23,22 @@ export CHECKPOINT_DISABLE=1 TF_IN_AUTOMATION=1
 retry() { for pause in 2 10 0; do "$@" && return 0; sleep "$pause"; done; return 1; }
 say() { echo "terraform.sh: $*" >&2; }
 
-# The provider's blocks named by the tests need terraform 1.7; the version is pinned for what is built here.
+# Tests name values of resources that are only planned, which needs terraform 1.11, while the modules need 1.7; the version is pinned for what is built here.
 install() {
   local have
   if [ -x "$bin/terraform" ]; then return 0; fi
   if have=$(command -v terraform); then
     version=$(TF_CLI_CONFIG_FILE='' "$have" version | sed -n '1s/^Terraform v//p')
-    if [ "$(printf '%s\n' 1.7.0 "$version" | sort -V | head -1)" = 1.7.0 ]; then
+    if [ "$(printf '%s\n' 1.11.0 "$version" | sort -V | head -1)" = 1.11.0 ]; then
       ln -sf "$have" "$bin/terraform"
       return 0
     fi
-    say "$have is terraform $version, and 1.7.0 is the oldest that will do"
+    say "$have is terraform $version, and 1.11.0 is the oldest that will do"
   fi
   say "building terraform $TERRAFORM"
   local dir src=$work/src
   dir=$(cd "$work" && retry env GOFLAGS=-mod=mod go mod download -json "github.com/hashicorp/terraform@v$TERRAFORM" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
-  [ -n "$dir" ] || { say "no terraform on PATH, and its Go module could not be had: install terraform 1.7 or later"; return 1; }
+  [ -n "$dir" ] || { say "no terraform on PATH, and its Go module could not be had: install terraform 1.11 or later"; return 1; }
   rm -rf "$src"
   cp -r "$dir" "$src"
   chmod -R u+w "$src"
@@ -46,7 +46,7 @@ install() {
   sed -i '/^godebug /d' "$src/go.mod"
   sed -i -E "/internal\/backend\/remote-state\/($own)/d" "$src/go.mod" "$src/internal/backend/init/init.go"
   sed -i -E '/backend(Azure|Consul|Cos|GCS|Kubernetes|OSS|Pg|S3)\.New/d' "$src/internal/backend/init/init.go"
-  (cd "$src" && retry go build -mod=mod -o "$bin/terraform" .) || { say "terraform could not be built: install terraform 1.7 or later"; return 1; }
+  (cd "$src" && retry go build -mod=mod -o "$bin/terraform" .) || { say "terraform could not be built: install terraform 1.11 or later"; return 1; }
   rm -rf "$src"
 }
 

@@ -49,6 +49,43 @@ module "bucket" {
   }
 }
 
+# Made if asked for. Production reaches it at its load balancer, and analytics through PrivateLink.
+module "control_plane" {
+  source = "../../terraform/modules/control-plane"
+  count  = var.control_plane == null ? 0 : 1
+
+  providers                = { aws = aws.production }
+  cluster_id               = "main"
+  bucket_url               = "s3://${module.bucket.bucket_name}?region=${module.bucket.bucket_region}"
+  control_role_arn         = module.bucket.control_role_arn
+  vpc_id                   = var.production_vpc.id
+  subnet_id                = var.control_plane.subnet_id
+  availability_zone        = var.control_plane.availability_zone
+  load_balancer_subnet_ids = var.control_plane.load_balancer_subnet_ids
+  ami_id                   = var.control_plane.ami_id
+  allowed_cidrs            = var.control_cidrs
+  egress_cidrs             = var.control_plane.egress_cidrs
+  sts_regions              = [var.region]
+  endpoint_service         = { enabled = true, allowed_principals = ["arn:aws:iam::${var.analytics_account_id}:root"] }
+}
+
+module "control_plane_endpoint" {
+  source = "../../terraform/modules/control-plane-endpoint"
+  count  = var.control_plane == null ? 0 : 1
+
+  providers                  = { aws = aws.analytics }
+  service_name               = module.control_plane[0].endpoint_service_name
+  service_region             = var.region
+  vpc_id                     = var.analytics_vpc.id
+  subnet_ids                 = var.analytics_vpc.subnet_ids
+  allowed_security_group_ids = { analytics = module.consumers.security_group_id }
+}
+
+locals {
+  producers_endpoint = var.control_plane == null ? var.control_endpoint : module.control_plane[0].endpoint
+  consumers_endpoint = var.control_plane == null ? var.control_endpoint : "${module.control_plane_endpoint[0].endpoint_dns_name}:443"
+}
+
 module "producers" {
   source = "../../terraform/modules/agent-group"
 
@@ -61,7 +98,7 @@ module "producers" {
   shares     = module.bucket.agent_config["prod"]
   image      = var.image
 
-  control_plane       = { endpoint = var.control_endpoint, pin = var.control_pin }
+  control_plane       = { endpoint = local.producers_endpoint, pin = var.control_pin }
   control_plane_cidrs = var.control_cidrs
   s3_gateway_endpoint = { create = true, route_table_ids = var.production_vpc.route_table_ids }
 }
@@ -78,7 +115,9 @@ module "consumers" {
   shares     = module.bucket.agent_config["analytics"]
   image      = var.image
 
-  control_plane       = { endpoint = var.control_endpoint, pin = var.control_pin }
+  control_plane       = { endpoint = local.consumers_endpoint, pin = var.control_pin }
   control_plane_cidrs = var.control_cidrs
-  s3_gateway_endpoint = { create = true, route_table_ids = var.analytics_vpc.route_table_ids }
+
+  control_plane_security_group_ids = { for m in module.control_plane_endpoint : "control" => m.security_group_id }
+  s3_gateway_endpoint              = { create = true, route_table_ids = var.analytics_vpc.route_table_ids }
 }

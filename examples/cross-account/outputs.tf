@@ -17,3 +17,8 @@ output "role_arns" {
   description = "Roles of the bucket, by GROUP/ROLE/SHARE."
   value       = module.bucket.role_arns
 }
+
+output "control_yaml" {
+  description = "For isthmus control --config, as the machine has it; null: no control plane is made."
+  value       = one(module.control_plane[*].control_yaml)
+}

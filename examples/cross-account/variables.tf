@@ -129,3 +129,20 @@ variable "control_cidrs" {
     error_message = "Name at least one range."
   }
 }
+
+variable "control_plane" {
+  description = "The machine, its subnet and zone, the load balancer's subnets, and STS's addresses, to make the control plane in production, with an endpoint for it in analytics; null: it is at control_endpoint already."
+  type = object({
+    ami_id                   = string
+    subnet_id                = string
+    availability_zone        = string
+    load_balancer_subnet_ids = list(string)
+    egress_cidrs             = list(string)
+  })
+  default = null
+
+  validation {
+    condition     = var.control_plane == null || try(startswith(var.control_plane.ami_id, "ami-"), false)
+    error_message = "control_plane names the image of the machine, ami-..."
+  }
+}

@@ -231,11 +231,23 @@ func TestExamplesAreAccepted(t *testing.T) {
 				}
 			}
 			applied(t, isthmus, outputs["bindings_yaml"])
+			if example == "cross-account" { // makes a control plane, if asked
+				path := filepath.Join(dir, "control_yaml")
+				if err := os.WriteFile(path, []byte(outputs["control_yaml"]), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				printed := string(run(t, nil, isthmus, "control", "--config", path, "--print-config"))
+				for _, line := range []string{"cluster: main", "sts-regions: [eu-west-1]", "# file "} {
+					if !strings.Contains(printed, line) {
+						t.Errorf("control_yaml is read without %q as\n%s", line, printed)
+					}
+				}
+			}
 		})
 	}
 }
 
-// rendered are the outputs of the last state that terraform test tells of.
+// rendered are the outputs of the last state that terraform test tells of, and those that are only planned.
 func rendered(t *testing.T, events []byte) map[string]string {
 	t.Helper()
 	out := map[string]string{}
@@ -246,12 +258,20 @@ func rendered(t *testing.T, events []byte) map[string]string {
 			State struct {
 				Outputs map[string]struct{ Value any }
 			} `json:"test_state"`
+			Plan struct {
+				Outputs map[string]struct{ After any } `json:"output_changes"`
+			} `json:"test_plan"`
 		}
 		if err := json.Unmarshal(lines.Bytes(), &event); err != nil {
 			t.Fatalf("%s: %v", lines.Text(), err)
 		}
 		for name, output := range event.State.Outputs {
 			if text, ok := output.Value.(string); ok {
+				out[name] = text
+			}
+		}
+		for name, output := range event.Plan.Outputs {
+			if text, ok := output.After.(string); ok && out[name] == "" {
 				out[name] = text
 			}
 		}

@@ -28,12 +28,12 @@ resource "aws_vpc_security_group_egress_rule" "s3" {
 }
 
 resource "aws_vpc_security_group_egress_rule" "control" {
-  count = var.control_plane_security_group_id == null ? 0 : 1
+  for_each = var.control_plane_security_group_ids
 
   region                       = var.region
   security_group_id            = aws_security_group.agent.id
-  description                  = "isthmus: the control plane's endpoint"
-  referenced_security_group_id = var.control_plane_security_group_id
+  description                  = "isthmus: the endpoint ${each.key}"
+  referenced_security_group_id = each.value
   ip_protocol                  = "tcp"
   from_port                    = 443
   to_port                      = 443

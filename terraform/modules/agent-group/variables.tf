@@ -133,14 +133,14 @@ variable "sts_endpoint" {
   }
 }
 
-variable "control_plane_security_group_id" {
-  description = "Security group of the control plane's endpoint, which agents may then reach; null: control_plane_cidrs."
-  type        = string
-  default     = null
+variable "control_plane_security_group_ids" {
+  description = "Security groups that agents may then reach, by a name of yours: that of the control plane's endpoint, and of STS's. None: control_plane_cidrs."
+  type        = map(string)
+  default     = {}
 
   validation {
-    condition     = var.control_plane_security_group_id == null || can(regex("^sg-[0-9a-f]+$", var.control_plane_security_group_id))
-    error_message = "control_plane_security_group_id is the id of a security group."
+    condition     = alltrue([for s in values(var.control_plane_security_group_ids) : can(regex("^sg-[0-9a-f]+$", s))])
+    error_message = "control_plane_security_group_ids are ids of security groups."
   }
 }
 
