@@ -171,7 +171,7 @@ type stream5 struct {
 	nextErr   int32 // librdkafka: the sequence expected to fail or succeed next
 	drain     int   // 1: nothing is sent until all in flight are answered; 2: then the epoch is bumped
 	waitUntil time.Duration
-	fatal     int16
+	heard     time.Duration // when a batch was acknowledged last, or the first one sent
 	pumping   bool
 	sentHere  int // restless: batches of this epoch
 	// unresolved is java's: a batch has expired, so that there may be a gap. Nothing new is sent until
@@ -327,6 +327,9 @@ func (s *stream5) send(b *outgoing) bool {
 		c = dial(a, s.received, s.lost)
 		s.conns[s.leader] = c
 	}
+	if s.heard == 0 {
+		s.heard = s.c.w.now
+	}
 	if b.status == unsent {
 		b.sequence, b.epoch = s.next, s.epoch
 		s.next += int32(b.records)
@@ -394,7 +397,7 @@ func (s *stream5) received(x *copyOf, a produce.Answer) {
 		return
 	}
 	if ok {
-		b.status = acknowledged
+		b.status, s.heard = acknowledged, s.c.w.now
 		s.lastAcked = max(s.lastAcked, b.last())
 		s.nextErr = max(s.nextErr, b.last()+1)
 	} else {
@@ -447,9 +450,21 @@ func (s *stream5) refused(b *outgoing, code int16) {
 	}
 }
 
-// die: the library gives the application a fatal error. In peace none may come.
+// die: the library gives the application a fatal error. None may come, but where nothing of the stream was placed for as long
+// as a gap may stand: then whatever kept its batches from the bucket has outlasted the patience that design allows, and the
+// application is told that their fate is unknown. That no gap is called one too soon is for the oracle to say.
 func (s *stream5) die(b *outgoing, code int16) {
-	s.fatal = code
+	if code == codeOutOfOrder && s.c.w.now-s.heard >= s.c.w.control.limits.GapPatience {
+		s.c.w.tell("client %d (%s) ends, for nothing of partition %d was placed for long", s.c.index, s.c.profile, s.partition)
+		s.c.w.saw("ended by a long gap")
+		for _, b := range s.batches {
+			if b.status < acknowledged {
+				b.status = expired
+				s.c.w.checks.expired[batchID{s.c.index, b.number}] = true
+			}
+		}
+		return
+	}
 	s.c.w.violated("client %d (%s) dies: batch %d of partition %d is answered with %d", s.c.index, s.c.profile, b.number, s.partition, code)
 }
 
