@@ -50,7 +50,7 @@ locals {
       var.allow_session_tags ? "tags" : "",
     ])
     bucket = compact([
-      local.has.kms ? "kms" : "", local.has.network ? "network" : "", local.has.breaks ? "break" : "", local.has.roles ? "roles" : "",
+      local.has.kms ? "kms" : "", local.has.network ? "network" : "", local.has.breaks ? "break" : "", local.has.roles && local.has.breaks ? "roles" : "",
     ])
     key      = compact([length(var.encrypt_role_arns) > 0 ? "encrypt" : "", length(var.decrypt_role_arns) > 0 ? "decrypt" : ""])
     source   = compact([var.login_tokens ? "login" : ""])
