@@ -98,7 +98,7 @@ func tests(operator string) (test func(value, want string) (ok, readable bool), 
 	return func(string, string) (bool, bool) { return false, false }, negated
 }
 
-func unquote(s string) string { return strings.ReplaceAll(s, string(escape), "") }
+func unquote(s string) string { return unquoted.Replace(s) }
 
 // arnLike matches each of the six parts by itself.
 func arnLike(pattern, arn string) bool {

@@ -239,12 +239,15 @@ func (c *request) expand(s string) (string, bool) {
 	}
 }
 
-// escape stands before a character that glob takes as it is. No ARN and no value of a condition holds it.
+// escape stands before a character that glob takes as it is, itself included. By itself it matches nothing.
 const escape = '\x00'
 
-func quote(s string) string {
-	return strings.NewReplacer("*", "\x00*", "?", "\x00?").Replace(s)
-}
+var (
+	quoted   = strings.NewReplacer("*", "\x00*", "?", "\x00?", "\x00", "\x00\x00")
+	unquoted = strings.NewReplacer("\x00*", "*", "\x00?", "?", "\x00\x00", "\x00")
+)
+
+func quote(s string) string { return quoted.Replace(s) }
 
 // glob matches * (any characters) and ? (one).
 func glob(pattern, s string) bool {
@@ -264,7 +267,7 @@ func glob(pattern, s string) bool {
 			p += 2
 			i++
 			continue
-		case p < len(pattern) && pattern[p] == s[i]:
+		case p < len(pattern) && pattern[p] != escape && pattern[p] == s[i]:
 			p++
 			i++
 			continue
