@@ -140,7 +140,7 @@ type agent struct {
 	server   *wire.Server
 }
 
-// startAgent builds an agent in reading order: addresses, the control plane's word, the group,
+// startAgent builds an agent in reading order: addresses, the control plane's word, what it may do at buckets, the group,
 // the roles, and last the door for clients. When it fails, what it had built is closed.
 func startAgent(ctx context.Context, config agentConfig, deps agentDeps) (*agent, error) {
 	name := make([]byte, 8)
@@ -158,7 +158,7 @@ func startAgent(ctx context.Context, config agentConfig, deps agentDeps) (*agent
 		return nil, err
 	}
 	for _, build := range []func(context.Context, context.Context) error{
-		a.listen, a.login, a.join, a.buildRoles, a.serve,
+		a.listen, a.login, a.checkRoles, a.join, a.buildRoles, a.serve,
 	} {
 		if err := build(ctx, life); err != nil {
 			a.kill()

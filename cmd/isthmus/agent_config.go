@@ -44,6 +44,7 @@ type agentConfig struct {
 	Memory    units.Bytes // of the whole agent
 
 	Credentials credentialsConfig // for buckets
+	AllowExcess bool              // serve with roles that can do more than they should
 	Cache       units.Bytes       // of that, for segments that several consumers read
 
 	flushBytes units.Bytes
@@ -88,6 +89,7 @@ func (c *agentConfig) addFlags(f *pflag.FlagSet) {
 	f.Var(&c.maxFrame, "max-request-bytes", "largest request of a client")
 	f.IntVar(&c.Wire.MaxConnections, "max-connections", c.Wire.MaxConnections, "most connections of clients")
 	c.Credentials.addFlags(f)
+	f.BoolVar(&c.AllowExcess, "allow-excess", c.AllowExcess, "serve with an IAM role that can do more at its bucket than it should, as on servers that do not know s3:if-none-match")
 	f.BoolVar(&c.Broker.AutoCreate, "auto-create-topics", c.Broker.AutoCreate, "create a topic when a client asks for it by name")
 }
 

@@ -93,14 +93,23 @@ func sessionPolicy(cluster string, share client.Share, role client.ShareRole) (p
 	if err != nil {
 		return policy.Document{}, err
 	}
+	return policy.Session(as, layoutOf(cluster, share, role, spec))
+}
+
+// layoutOf is where a role finds the objects of a share.
+func layoutOf(cluster string, share client.Share, role client.ShareRole, spec open.Spec) policy.Layout {
 	region := spec.S3.Region
 	if region == "" {
 		region = share.Region
 	}
+	account := share.Account
+	if account == "" {
+		account = spec.S3.BucketOwner
+	}
 	_, rest, _ := strings.Cut(role.ARN, ":")
 	partition, _, _ := strings.Cut(rest, ":")
-	return policy.Session(as, policy.Layout{
+	return policy.Layout{
 		Partition: partition, Bucket: spec.S3.Bucket, Prefix: spec.Prefix, Cluster: cluster, Share: share.Name, Group: role.Group,
-		Region: region, KMSKey: share.KMSKey, Account: share.Account,
-	})
+		Region: region, KMSKey: share.KMSKey, Account: account,
+	}
 }

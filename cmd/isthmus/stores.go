@@ -166,7 +166,7 @@ func (s *stores) openShare(ctx context.Context, share client.Share, role client.
 	life, cancel := context.WithCancel(s.Life)
 	var provider *creds.Provider
 	if remote {
-		if provider, err = s.provider(ctx, share, role); err != nil {
+		if provider, err = s.provider(ctx, share, role, s.iam); err != nil {
 			cancel()
 			return nil, err
 		}
@@ -193,12 +193,13 @@ func (s *stores) openShare(ctx context.Context, share client.Share, role client.
 	return &openedStore{Store: counted, access: guard, reach: reachOf(share, role), cancel: cancel}, nil
 }
 
-func (s *stores) provider(ctx context.Context, share client.Share, role client.ShareRole) (*creds.Provider, error) {
+// provider makes the credentials of a role; nil metrics are kept private.
+func (s *stores) provider(ctx context.Context, share client.Share, role client.ShareRole, metrics *creds.Metrics) (*creds.Provider, error) {
 	o, err := s.Credentials.options(s.Cluster, share, role, s.Agent)
 	if err != nil {
 		return nil, err
 	}
-	o.Metrics, o.Log = s.iam, s.log
+	o.Metrics, o.Log = metrics, s.log
 	if s.wall != nil {
 		o.Clock = creds.WallClock(s.wall)
 	}

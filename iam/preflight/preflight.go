@@ -3,7 +3,7 @@
 // It promises to say only what it has seen: a check is ok, failed (what must work does not), excess (what must be denied is
 // not) or inconclusive (neither was shown). Checks run in one order. It writes fresh keys under _preflight/ alone, but for
 // one that must be denied outside, and changes no policy. IAM takes time to spread: what must work is tried for Settle, and
-// what must not is looked at again after Again before it is called excess.
+// what must not is looked at again after Again before it is called excess. Run tries everything; Start a few requests' worth.
 package preflight
 
 import (
@@ -20,9 +20,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
 
 	"github.com/isthmusdata/isthmus/iam"
+	"github.com/isthmusdata/isthmus/iam/creds"
 	"github.com/isthmusdata/isthmus/iam/policy"
 )
 
@@ -93,12 +95,48 @@ type runner struct {
 	checks []Check
 }
 
-// Run tries everything, in order.
-func Run(ctx context.Context, o Options) []Check {
+// What Run and Start both try.
+const (
+	putNew     = "put a new object, If-None-Match"
+	getPut     = "get the object just put"
+	getCanary  = "get the canary"
+	putByFetch = "put an object, If-None-Match"
+	putOver    = "put an object without If-None-Match"
+	listData   = "list the cluster's prefix"
+)
+
+func newRunner(o Options) *runner {
 	if o.Wait == nil {
 		o.Wait = wait
 	}
-	r := &runner{Options: o}
+	return &runner{Options: o}
+}
+
+// Start tries the cheap half, which an agent does before it serves: that produce can put, and neither read nor overwrite,
+// that fetch can read the canary, and not put, and that neither can list. It makes four requests, or three.
+func Start(ctx context.Context, o Options) []Check {
+	r := newRunner(o)
+	switch o.Role {
+	case iam.Produce:
+		own := r.key()
+		if r.must(ctx, putNew, r.put(own, true)) == OK {
+			r.mustNot(ctx, getPut, r.get(own))
+		} else {
+			// Who may not list is refused a missing object, too.
+			r.add(getPut, Inconclusive, "nothing could be put")
+		}
+		r.mustNot(ctx, putOver, r.put(r.key(), false))
+	case iam.Fetch:
+		r.must(ctx, getCanary, r.canary)
+		r.mustNot(ctx, putByFetch, r.put(r.key(), true))
+	}
+	r.mustNot(ctx, listData, r.list(o.Layout.Key("data/")))
+	return r.checks
+}
+
+// Run tries everything, in order.
+func Run(ctx context.Context, o Options) []Check {
+	r := newRunner(o)
 	if o.Identity != nil {
 		r.must(ctx, "identity: the credentials are those of the role", o.Identity)
 	}
@@ -114,25 +152,25 @@ func Run(ctx context.Context, o Options) []Check {
 	own := r.key()
 	switch o.Role {
 	case iam.Produce:
-		r.must(ctx, "put a new object, If-None-Match", r.put(own, true))
+		r.must(ctx, putNew, r.put(own, true))
 		r.once(ctx, own)
-		r.mustNot(ctx, "get the object just put", r.get(own))
+		r.mustNot(ctx, getPut, r.get(own))
 		r.mustNot(ctx, "head the object just put", r.head(own))
 	case iam.Fetch:
-		r.must(ctx, "get the canary", r.canary)
+		r.must(ctx, getCanary, r.canary)
 	case iam.Jobs:
-		r.must(ctx, "put a new object, If-None-Match", r.put(own, true))
+		r.must(ctx, putNew, r.put(own, true))
 		r.once(ctx, own)
-		r.must(ctx, "get the object just put", r.get(own))
+		r.must(ctx, getPut, r.get(own))
 		r.must(ctx, "list the probes", r.list(o.Layout.Key(policy.Probes)))
 		r.must(ctx, "delete the object just put", r.delete(own))
 	}
 	if o.Role == iam.Fetch {
-		r.mustNot(ctx, "put an object, If-None-Match", r.put(r.key(), true))
+		r.mustNot(ctx, putByFetch, r.put(r.key(), true))
 	}
-	r.mustNot(ctx, "put an object without If-None-Match", r.put(r.key(), false))
+	r.mustNot(ctx, putOver, r.put(r.key(), false))
 	if o.Role != iam.Jobs {
-		r.mustNot(ctx, "list the cluster's prefix", r.list(o.Layout.Key("data/")))
+		r.mustNot(ctx, listData, r.list(o.Layout.Key("data/")))
 		r.mustNot(ctx, "delete an object", r.delete(own)) // 204 although it is not there, where it is allowed
 	}
 	r.mustNot(ctx, "list the whole bucket", r.list(""))
@@ -150,26 +188,24 @@ func Run(ctx context.Context, o Options) []Check {
 	return r.checks
 }
 
-func (r *runner) add(name string, result Result, detail string) {
+func (r *runner) add(name string, result Result, detail string) Result {
 	r.checks = append(r.checks, Check{name, result, detail})
+	return result
 }
 
 // must tries until it works, or time is up.
-func (r *runner) must(ctx context.Context, name string, try func(context.Context) error) {
+func (r *runner) must(ctx context.Context, name string, try func(context.Context) error) Result {
 	const pause = 5 * time.Second
 	for waited := time.Duration(0); ; waited += pause {
 		err := try(ctx)
 		a := classify(err)
 		switch {
 		case a == allowed:
-			r.add(name, OK, "")
-			return
+			return r.add(name, OK, "")
 		case a == unclear:
-			r.add(name, Inconclusive, err.Error())
-			return
+			return r.add(name, Inconclusive, err.Error())
 		case waited >= r.Settle || r.Wait(ctx, pause) != nil:
-			r.add(name, Failed, fmt.Sprintf("%v (isthmus iam policy prints what the role needs)", err))
-			return
+			return r.add(name, Failed, fmt.Sprintf("%v (isthmus iam policy prints what the role needs)", err))
 		}
 	}
 }
@@ -234,6 +270,10 @@ func classify(err error) answer {
 	}
 	var response *awshttp.ResponseError
 	var api smithy.APIError
+	var credentials *creds.Error
+	if errors.As(err, &credentials) { // what STS has refused says nothing of the bucket
+		return unclear
+	}
 	if !errors.As(err, &response) {
 		return unclear
 	}
@@ -256,11 +296,22 @@ func (r *runner) key() string { return r.Layout.Key(policy.Probes + "doctor/" + 
 
 func (r *runner) bucket() *string { return aws.String(r.Layout.Bucket) }
 
+// account is that which must own the bucket; nil: not known.
+func (r *runner) account() *string {
+	if r.Layout.Account == "" {
+		return nil
+	}
+	return aws.String(r.Layout.Account)
+}
+
 func (r *runner) put(key string, once bool) func(context.Context) error {
 	return func(ctx context.Context) error {
-		in := &s3.PutObjectInput{Bucket: r.bucket(), Key: &key, Body: bytes.NewReader([]byte("isthmus doctor\n"))}
+		in := &s3.PutObjectInput{Bucket: r.bucket(), Key: &key, Body: bytes.NewReader([]byte("isthmus doctor\n")), ExpectedBucketOwner: r.account()}
 		if once {
 			in.IfNoneMatch = aws.String("*")
+		}
+		if key := r.Layout.KMSKey; key != "" && r.Role != iam.Fetch { // the bucket may refuse what is encrypted otherwise
+			in.ServerSideEncryption, in.SSEKMSKeyId = types.ServerSideEncryptionAwsKms, &key
 		}
 		_, err := r.S3.PutObject(ctx, in)
 		return err
@@ -269,7 +320,7 @@ func (r *runner) put(key string, once bool) func(context.Context) error {
 
 func (r *runner) get(key string) func(context.Context) error {
 	return func(ctx context.Context) error {
-		out, err := r.S3.GetObject(ctx, &s3.GetObjectInput{Bucket: r.bucket(), Key: &key})
+		out, err := r.S3.GetObject(ctx, &s3.GetObjectInput{Bucket: r.bucket(), Key: &key, ExpectedBucketOwner: r.account()})
 		if err == nil {
 			out.Body.Close()
 		}
@@ -279,27 +330,31 @@ func (r *runner) get(key string) func(context.Context) error {
 
 func (r *runner) head(key string) func(context.Context) error {
 	return func(ctx context.Context) error {
-		_, err := r.S3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: r.bucket(), Key: &key})
+		_, err := r.S3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: r.bucket(), Key: &key, ExpectedBucketOwner: r.account()})
 		return err
 	}
 }
 
 func (r *runner) list(prefix string) func(context.Context) error {
 	return func(ctx context.Context) error {
-		_, err := r.S3.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: r.bucket(), Prefix: &prefix, MaxKeys: aws.Int32(1)})
+		_, err := r.S3.ListObjectsV2(ctx, &s3.ListObjectsV2Input{
+			Bucket: r.bucket(), Prefix: &prefix, MaxKeys: aws.Int32(1), ExpectedBucketOwner: r.account(),
+		})
 		return err
 	}
 }
 
 func (r *runner) delete(key string) func(context.Context) error {
 	return func(ctx context.Context) error {
-		_, err := r.S3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: r.bucket(), Key: &key})
+		_, err := r.S3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: r.bucket(), Key: &key, ExpectedBucketOwner: r.account()})
 		return err
 	}
 }
 
 func (r *runner) canary(ctx context.Context) error {
-	out, err := r.S3.GetObject(ctx, &s3.GetObjectInput{Bucket: r.bucket(), Key: aws.String(r.Layout.Key(policy.Canary))})
+	out, err := r.S3.GetObject(ctx, &s3.GetObjectInput{
+		Bucket: r.bucket(), Key: aws.String(r.Layout.Key(policy.Canary)), ExpectedBucketOwner: r.account(),
+	})
 	if err != nil {
 		return err
 	}

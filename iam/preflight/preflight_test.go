@@ -10,10 +10,13 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/isthmusdata/isthmus/iam"
+	"github.com/isthmusdata/isthmus/iam/creds"
 	"github.com/isthmusdata/isthmus/iam/policy"
 	"github.com/isthmusdata/isthmus/iam/standin"
 )
@@ -22,6 +25,11 @@ var layout = policy.Layout{Bucket: "bucket", Cluster: "main", Share: "orders", G
 
 // run tries a role whose policy is the printed one, changed.
 func run(t *testing.T, role iam.Role, change func(*policy.Document), more func(*Options)) ([]Check, time.Duration) {
+	t.Helper()
+	return runBy(t, Run, role, change, more)
+}
+
+func runBy(t *testing.T, try func(context.Context, Options) []Check, role iam.Role, change func(*policy.Document), more func(*Options)) ([]Check, time.Duration) {
 	t.Helper()
 	const account = "111111111111"
 	w := standin.New(standin.Options{})
@@ -49,7 +57,7 @@ func run(t *testing.T, role iam.Role, change func(*policy.Document), more func(*
 	if more != nil {
 		more(&o)
 	}
-	return Run(context.Background(), o), waited
+	return try(context.Background(), o), waited
 }
 
 func unchanged(*policy.Document) {}
@@ -94,6 +102,51 @@ func TestTooWideIsExcess(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestStartIsTheCheapHalf: the right role passes without a wait, what it tries is among what the whole tries, and what is
+// not shown is not called right.
+func TestStartIsTheCheapHalf(t *testing.T) {
+	for _, role := range []iam.Role{iam.Produce, iam.Fetch} {
+		checks, waited := runBy(t, Start, role, unchanged, nil)
+		if ExitCode(checks) != 0 || waited != 0 || len(checks) < 3 || len(checks) > 4 {
+			t.Errorf("%s: waited %v: %+v", role, waited, checks)
+		}
+		whole, _ := run(t, role, unchanged, nil)
+		for _, c := range checks {
+			if result(whole, c.Name) != OK {
+				t.Errorf("%s: %q is not of the whole", role, c.Name)
+			}
+		}
+		checks, _ = runBy(t, Start, role, func(d *policy.Document) {
+			d.Statement = append(d.Statement, policy.Statement{Effect: "Allow", Action: policy.Strings{"s3:*"}, Resource: policy.Strings{"*"}})
+		}, nil)
+		for _, c := range checks[1:] {
+			if c.Result != Excess {
+				t.Errorf("%s that may do everything: %+v", role, c)
+			}
+		}
+		checks, _ = runBy(t, Start, role, unchanged, func(o *Options) {
+			o.S3 = s3.New(o.S3.Options(), func(so *s3.Options) { so.Credentials = refusedBySTS{} })
+		})
+		for _, c := range checks {
+			if c.Result != Inconclusive {
+				t.Errorf("%s that may not be assumed: %+v", role, c)
+			}
+		}
+	}
+	checks, _ := runBy(t, Start, iam.Produce, func(d *policy.Document) { d.Statement = nil }, func(o *Options) { o.Settle = 0 })
+	if checks[0].Result != Failed || result(checks, getPut) != Inconclusive {
+		t.Errorf("produce that may do nothing: %+v", checks)
+	}
+}
+
+// refusedBySTS has no credentials, for the role may not be assumed: a 403, and not the bucket's.
+type refusedBySTS struct{}
+
+func (refusedBySTS) Retrieve(context.Context) (aws.Credentials, error) {
+	response := &smithyhttp.ResponseError{Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusForbidden}}}
+	return aws.Credentials{}, &creds.Error{Class: creds.ErrTrustDenied, Cause: &awshttp.ResponseError{ResponseError: response}}
 }
 
 func result(checks []Check, name string) Result {

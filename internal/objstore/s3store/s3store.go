@@ -98,6 +98,16 @@ func (s *Store) options(o *s3.Options) {
 	})
 }
 
+// Client is the SDK's client by which a store of this configuration reaches its bucket, without retries: for who asks what
+// the bucket refuses. shut lets its connections go.
+func Client(ctx context.Context, c Config) (client *s3.Client, shut func(), err error) {
+	s, err := New(ctx, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	return s3.New(s.client.Options(), once), s.transport.CloseIdleConnections, nil
+}
+
 // once turns the SDK's retries off.
 func once(o *s3.Options) { o.Retryer = aws.NopRetryer{} }
 
