@@ -164,6 +164,18 @@ func (c *localCluster) bootstraps(group string) []string {
 
 func (c *localCluster) bootstrap(group string) string { return strings.Join(c.bootstraps(group), ",") }
 
+// running is a running agent of a group; nil: there is none.
+func (c *localCluster) running(group string) *agent {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, name := range c.names {
+		if a := c.agents[name]; a.config.Group == group && a.agent != nil {
+			return a.agent
+		}
+	}
+	return nil
+}
+
 // stop ends the agents first, then the control plane.
 func (c *localCluster) stop(ctx context.Context) error {
 	c.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/pflag"
 
@@ -19,6 +20,8 @@ import (
 type metaRole struct {
 	ARN        string
 	ExternalID string
+
+	own aws.CredentialsProvider // the node's own; nil: the SDK's chain
 }
 
 func (m *metaRole) addFlags(f *pflag.FlagSet) {
@@ -47,7 +50,7 @@ func (c *controlConfig) bucketAccess(ctx context.Context, n *controlNode, regist
 	if c.Meta.ARN != "" {
 		o.Mode, o.RoleARN, o.ExternalID = creds.Assume, c.Meta.ARN, c.Meta.ExternalID
 	}
-	o.Log = log
+	o.Log, o.Source = log, c.Meta.own
 	if o.Metrics, err = creds.NewMetrics(registry); err != nil {
 		return open.Access{}, err
 	}

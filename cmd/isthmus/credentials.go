@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/spf13/pflag"
 
 	"github.com/isthmusdata/isthmus/control/client"
@@ -23,6 +24,8 @@ type credentialsConfig struct {
 	STSEndpoint string
 	Duration    time.Duration
 	Narrow      bool // each session gets a policy of its own
+
+	own aws.CredentialsProvider // of the agent's own account; nil: the SDK's chain
 }
 
 func defaultCredentials() credentialsConfig {
@@ -54,7 +57,7 @@ func (c *credentialsConfig) check() error {
 func (c *credentialsConfig) options(cluster string, share client.Share, role client.ShareRole, agent string) (creds.Options, error) {
 	o := creds.Default()
 	o.Mode, o.Duration, o.STSEndpoint, o.Near = creds.Mode(c.Mode), c.Duration, c.STSEndpoint, share.Region
-	o.Group, o.Agent, o.Share, o.Role = role.Group, agent, share.Name, role.Role
+	o.Group, o.Agent, o.Share, o.Role, o.Source = role.Group, agent, share.Name, role.Role, c.own
 	if o.Mode == "" {
 		o.Mode = creds.Assume
 		if role.ARN == "" {

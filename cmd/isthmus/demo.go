@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -35,11 +34,17 @@ func newDemo() *cobra.Command {
 		Use:   "demo",
 		Short: "See it run: two accounts on one laptop, a game's events, and a live page",
 		Long: `demo runs a control plane, two produce-only agents (group prod) and two fetch-only agents
-(group analytics) in this process, over real gRPC, gossip and Kafka sockets on loopback. They
-share a bucket in a temporary folder and nothing else. A producer of game events and a consumer
-run against them; the page shows both accounts and the bucket between them, and can kill agents.
+(group analytics) in this process, over real gRPC, gossip and Kafka sockets on loopback. They share
+a bucket and nothing else, and the walls are up: each group is an account of its own, logs in by its
+identity, and reaches the bucket by a role that may do what isthmus iam policy prints. An S3 and an
+STS in this process stand in for those of AWS and enforce the same policies; the bucket is memory, and
+takes 1 GiB.
 
-It exits with 1 if an acknowledged event was lost, duplicated or reordered.`,
+A producer of game events and a consumer run against them. A thief who has stolen every agent's
+credentials tries what they must not do, every few seconds. The page shows both accounts and the
+bucket between them; it can kill agents, and take the analytics account's access and give it back.
+
+It exits with 1 if an acknowledged event was lost, duplicated or reordered, or the thief was let in.`,
 		Example: "  isthmus demo\n  isthmus demo --for 30s --open=false --output json",
 	}
 	out := addOutputFlag(cmd)
@@ -74,22 +79,25 @@ func quietUnlessAsked(cmd *cobra.Command) {
 
 // demo is two accounts in one process.
 type demo struct {
+	walls   *demoWalls
 	cluster *localCluster
+	thief   *thief
 	load    *demoLoad
 	page    *obs.Server
 	dir     string
 	start   time.Time
 	over    chan struct{} // closed when the numbers are final
 
-	mu    sync.Mutex // orders kill and restart
+	mu    sync.Mutex // orders kill, restart, revoke and restore
 	rates rates
-}
 
-// demoGroups are the agents of the demo: two a group, so that one may be killed.
-var demoGroups = []struct {
-	group string
-	roles []string
-}{{"prod", []string{"produce"}}, {"analytics", []string{"fetch"}}}
+	access struct {
+		sync.Mutex
+		demoAccess
+		revoked bool
+		at      time.Time // of the last revocation
+	}
+}
 
 func startDemo(cmd *cobra.Command, http string) (*demo, error) {
 	logger, err := newLogger(cmd)
@@ -109,16 +117,24 @@ func startDemo(cmd *cobra.Command, http string) (*demo, error) {
 
 // boot starts the demo's cluster, its agents and its page.
 func (d *demo) boot(ctx context.Context, log *slog.Logger, http string) (err error) {
-	d.cluster, err = startCluster(ctx, d.dir, "file://"+filepath.Join(d.dir, "bucket"), log)
-	if err != nil {
+	if d.walls, err = startDemoWalls(ctx, log); err != nil {
+		return err
+	}
+	if d.cluster, err = startCluster(ctx, d.dir, d.walls.bucketURL(), log, d.walls.admit); err != nil {
+		return err
+	}
+	if err := d.walls.raise(ctx, d.dir, d.cluster.controlAddr(), log); err != nil {
 		return err
 	}
 	for _, g := range demoGroups {
 		for i := range 2 {
-			if err := d.cluster.add(ctx, fmt.Sprintf("%s-%d", g.group, i+1), loopbackAgent(g.group, g.roles)); err != nil {
+			if err := d.cluster.add(ctx, fmt.Sprintf("%s-%d", g.name, i+1), d.walls.agent(g, d.dir, d.cluster.controlAddr())); err != nil {
 				return err
 			}
 		}
+	}
+	if d.thief, err = newThief(ctx, d, log); err != nil {
+		return err
 	}
 	ready := func() error { return nil }
 	if d.page, err = obs.Serve(http, obs.NewRegistry(), ready); err != nil {
@@ -143,6 +159,65 @@ func (d *demo) restart(name string) error {
 	return d.cluster.restart(ctx, name)
 }
 
+// revoke takes the access of analytics away, and restore gives it back.
+func (d *demo) revoke() error { return d.open(false) }
+
+func (d *demo) restore() error { return d.open(true) }
+
+func (d *demo) open(open bool) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), demoSettle)
+	defer cancel()
+	analytics := demoGroups[1]
+	if open {
+		if !d.revoked() {
+			return errors.New("analytics has its access")
+		}
+		if err := d.walls.restore(ctx, analytics); err != nil {
+			return err
+		}
+		d.access.Lock()
+		defer d.access.Unlock()
+		d.access.revoked, d.access.LastRead = false, d.lastRead()
+		return nil
+	}
+	if d.revoked() {
+		return errors.New("the access of analytics is revoked already")
+	}
+	d.load.withdraw()
+	d.access.Lock()
+	d.access.at, d.access.revoked = time.Now(), true
+	d.access.Count++
+	d.access.Unlock()
+	return d.walls.revoke(ctx, analytics)
+}
+
+func (d *demo) revoked() bool {
+	d.access.Lock()
+	defer d.access.Unlock()
+	return d.access.revoked
+}
+
+// demoAccess is what --output json says of taking analytics' access away.
+type demoAccess struct {
+	Count    int     `json:"count"`
+	LastRead float64 `json:"last_read_seconds"` // the consumer's last record so long after the last revocation; 0: none came
+}
+
+// lastRead is asked while the access is revoked, with d.access locked.
+func (d *demo) lastRead() float64 { return max(0, d.load.last().Sub(d.access.at).Seconds()) }
+
+func (d *demo) accessed() demoAccess {
+	d.access.Lock()
+	defer d.access.Unlock()
+	r := d.access.demoAccess
+	if d.access.revoked {
+		r.LastRead = d.lastRead()
+	}
+	return r
+}
+
 // run loads the cluster, shows it, and judges what came of it.
 func (d *demo) run(ctx context.Context, duration time.Duration, stdout, stderr io.Writer, out *output) error {
 	if !out.json() {
@@ -156,20 +231,20 @@ func (d *demo) run(ctx context.Context, duration time.Duration, stdout, stderr i
 	if out.json() {
 		err = errors.Join(err, json.NewEncoder(stdout).Encode(result))
 	} else {
-		fmt.Fprintf(stdout, "\n%d events produced, %d consumed, %d lost, %d duplicated, %d reordered\n",
-			result.Produced, result.Consumed, result.Lost, result.Duplicated, result.Reordered)
+		fmt.Fprintf(stdout, "\n%d events produced, %d consumed, %d lost, %d duplicated, %d reordered; thief: %d attempts, %d denied\n",
+			result.Produced, result.Consumed, result.Lost, result.Duplicated, result.Reordered, result.Thief.Attempts, result.Thief.Denied)
 	}
 	if err == nil && result.Lost+result.Duplicated+result.Reordered > 0 {
 		err = errors.New("acknowledged events were lost, duplicated or reordered")
+	}
+	if result.Thief.Attempts > result.Thief.Denied {
+		err = errors.Join(err, fmt.Errorf("of %d attempts of the thief %d were allowed", result.Thief.Attempts, result.Thief.Attempts-result.Thief.Denied))
 	}
 	return err
 }
 
 // drive runs the producer and the consumer; the producer stops first, and the consumer catches up.
 func (d *demo) drive(ctx context.Context, duration time.Duration, stdout, stderr io.Writer, out *output) error {
-	if err := createDemoTopic(ctx, d.cluster.bootstraps("prod")...); err != nil {
-		return err
-	}
 	d.start = time.Now()
 	writing, stopWriting := context.WithCancel(ctx)
 	if duration > 0 {
@@ -185,7 +260,14 @@ func (d *demo) drive(ctx context.Context, duration time.Duration, stdout, stderr
 	wrote := make(chan error, 1)
 	go func() { wrote <- d.load.write(writing, d.cluster.bootstraps("prod")...) }()
 
+	var stealing sync.WaitGroup
+	stealing.Go(func() { d.thief.run(writing) })
 	err := d.watch(wrote, stdout, stderr, out)
+	stopWriting()
+	stealing.Wait()
+	if d.revoked() { // what was acknowledged must be read, so access is given back
+		err = errors.Join(err, d.restore())
+	}
 	for deadline := time.Now().Add(demoSettle); d.load.ledger.Counts().Lost > 0 && time.Now().Before(deadline); {
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -214,9 +296,9 @@ func (d *demo) watch(wrote <-chan error, stdout, stderr io.Writer, out *output) 
 			case out.json():
 				fmt.Fprintf(stderr, "%s\n", d.line())
 			case terminal:
-				// A line for each side, since one for both is wider than most terminals.
+				// A line for each side, since one for all is wider than most terminals.
 				fmt.Fprintf(stdout, "%s\r\x1b[K%s", up, strings.ReplaceAll(d.line(), " | ", "\n\x1b[K       "))
-				up = "\x1b[2A"
+				up = "\x1b[3A"
 			default:
 				fmt.Fprintf(stdout, "%s\n", d.line())
 			}
@@ -227,8 +309,8 @@ func (d *demo) watch(wrote <-chan error, stdout, stderr io.Writer, out *output) 
 // line is the demo in one line of a terminal.
 func (d *demo) line() string {
 	s := d.snapshot()
-	return fmt.Sprintf("%4.0fs  prod: %d events, %.0f/s, p99 %.0f ms | bucket: %d PUT, %d GET | analytics: %d events, %.0f/s, end to end p99 %.0f ms, lag %d",
-		s.Elapsed, s.Produced, s.ProduceRate, s.ProduceP99, s.Puts, s.Gets, s.Consumed, s.ConsumeRate, s.EndToEndP99, s.Lag)
+	return fmt.Sprintf("%4.0fs  prod: %d events, %.0f/s, p99 %.0f ms | bucket: %d PUT, %d GET | analytics: %d events, %.0f/s, end to end p99 %.0f ms, lag %d | thief: %d/%d denied",
+		s.Elapsed, s.Produced, s.ProduceRate, s.ProduceP99, s.Puts, s.Gets, s.Consumed, s.ConsumeRate, s.EndToEndP99, s.Lag, s.Thief.Denied, s.Thief.Attempts)
 }
 
 func (d *demo) url() string { return "http://" + d.page.Addr() + "/" }
@@ -240,6 +322,9 @@ func (d *demo) stop() error {
 	var err error
 	if d.cluster != nil {
 		err = d.cluster.stop(ctx)
+	}
+	if d.walls != nil {
+		err = errors.Join(err, d.walls.stop(ctx))
 	}
 	if d.page != nil {
 		err = errors.Join(err, d.page.Close(ctx))
@@ -260,6 +345,9 @@ type demoResult struct {
 	EndToEndP99 float64 `json:"e2e_p99_ms"`
 	Puts        int64   `json:"puts"`
 	Gets        int64   `json:"gets"`
+
+	Thief      thiefCount `json:"thief"`
+	Revocation demoAccess `json:"revocation"`
 }
 
 func (d *demo) result() demoResult {
@@ -269,6 +357,7 @@ func (d *demo) result() demoResult {
 	return demoResult{
 		Produced: counts.Acked, Consumed: counts.Consumed, Lost: counts.Lost, Duplicated: counts.Duplicated, Reordered: counts.Reordered,
 		ProduceP50: produce.P50, ProduceP99: produce.P99, EndToEndP50: endToEnd.P50, EndToEndP99: endToEnd.P99, Puts: puts, Gets: gets,
+		Thief: d.thief.counts(), Revocation: d.accessed(),
 	}
 }
 

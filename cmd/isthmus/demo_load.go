@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/isthmusdata/isthmus/internal/bench"
@@ -20,6 +18,7 @@ import (
 const (
 	demoTopic      = "game-events"
 	demoPartitions = 6
+	demoReaders    = "analytics-dashboard"
 	demoPlayers    = 2000
 	// demoRate is believable for a small game, and leaves a laptop its fan speed.
 	demoRate = 400 // events a second
@@ -66,28 +65,15 @@ type demoLoad struct {
 	produce  *hdrhistogram.Histogram // microseconds to the acknowledgement
 	endToEnd *hdrhistogram.Histogram // microseconds from sent to consumed
 	failed   error                   // the first record that was refused for good
+	lastRead time.Time               // when the consumer was given a record last
+
+	positions [demoPartitions]int64 // offsets that the consumer has read up to, by partition
+	withdrawn bool                  // access was taken from the consumer once: its errors are expected, and only its counts judge
 }
 
 func newDemoLoad() *demoLoad {
 	tenMinutes := int64(10 * time.Minute / time.Microsecond)
 	return &demoLoad{ledger: bench.NewLedger(), produce: hdrhistogram.New(1, tenMinutes, 3), endToEnd: hdrhistogram.New(1, tenMinutes, 3)}
-}
-
-// createDemoTopic creates the topic through an agent, as a user's tool would.
-func createDemoTopic(ctx context.Context, brokers ...string) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	answer, err := kadm.NewClient(client).CreateTopic(ctx, demoPartitions, -1, nil, demoTopic)
-	if err == nil {
-		err = answer.Err
-	}
-	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
-		return fmt.Errorf("create topic %s at %v: %w", demoTopic, brokers, err)
-	}
-	return nil
 }
 
 // write produces events until ctx ends, then waits until all are acknowledged.
@@ -151,9 +137,12 @@ func (l *demoLoad) send(client *kgo.Client, partition int, sequence uint64, e ga
 // read consumes in a group until ctx ends.
 func (l *demoLoad) read(ctx context.Context, brokers ...string) error {
 	client, err := kgo.NewClient(
-		kgo.SeedBrokers(brokers...), kgo.ClientID("dashboard"), kgo.ConsumerGroup("dashboard"), kgo.ConsumeTopics(demoTopic),
+		kgo.SeedBrokers(brokers...), kgo.ClientID("dashboard"), kgo.ConsumerGroup(demoReaders), kgo.ConsumeTopics(demoTopic),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.MetadataMinAge(250*time.Millisecond),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 100 * time.Millisecond }),
+		// It keeps its own place beside what it has counted: what it read between its last commit and the loss of its
+		// access is not read again. And a topic that it may not see for a while is not gone.
+		kgo.AdjustFetchOffsetsFn(l.resume), kgo.ConsiderMissingTopicDeletedAfter(24*time.Hour),
 	)
 	if err != nil {
 		return fmt.Errorf("start the demo's consumer: %w", err)
@@ -162,7 +151,7 @@ func (l *demoLoad) read(ctx context.Context, brokers ...string) error {
 	for ctx.Err() == nil {
 		fetches := client.PollFetches(ctx)
 		fetches.EachError(func(topic string, partition int32, err error) {
-			if ctx.Err() == nil && !errors.Is(err, context.Canceled) {
+			if ctx.Err() == nil && !errors.Is(err, context.Canceled) && !l.expected() {
 				l.fail(fmt.Errorf("consume %s/%d: %w", topic, partition, err))
 			}
 		})
@@ -178,7 +167,42 @@ func (l *demoLoad) consumed(r *kgo.Record) {
 		return
 	}
 	l.ledger.Consumed(e.Stream, e.Sequence)
+	l.mu.Lock()
+	l.lastRead, l.positions[r.Partition] = time.Now(), r.Offset+1
+	l.mu.Unlock()
 	l.measure(l.endToEnd, time.Since(time.Unix(0, e.Sent)))
+}
+
+// resume begins where the consumer itself has read up to.
+func (l *demoLoad) resume(_ context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for partition := range offsets[demoTopic] {
+		if at := l.positions[partition]; at > 0 {
+			offsets[demoTopic][partition] = kgo.NewOffset().At(at)
+		}
+	}
+	return offsets, nil
+}
+
+// withdraw is told that access is taken from the consumer.
+func (l *demoLoad) withdraw() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.withdrawn = true
+}
+
+func (l *demoLoad) expected() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.withdrawn
+}
+
+// last is when the consumer was given a record last.
+func (l *demoLoad) last() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lastRead
 }
 
 func (l *demoLoad) measure(h *hdrhistogram.Histogram, d time.Duration) {

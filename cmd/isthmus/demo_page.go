@@ -12,7 +12,7 @@ import (
 //go:embed demo.html
 var demoHTML []byte
 
-// demoPage serves the page and the stream of numbers behind it, and takes the two orders it
+// demoPage serves the page and the stream of numbers behind it, and takes the orders that it
 // gives. It listens on loopback only.
 func demoPage(d *demo) http.Handler {
 	mux := http.NewServeMux()
@@ -29,6 +29,8 @@ func demoPage(d *demo) http.Handler {
 	mux.HandleFunc("POST /agents/{name}/return", func(w http.ResponseWriter, r *http.Request) {
 		demoOrder(w, r, d.restart(r.PathValue("name")))
 	})
+	mux.HandleFunc("POST /analytics/revoke", func(w http.ResponseWriter, r *http.Request) { demoOrder(w, r, d.revoke()) })
+	mux.HandleFunc("POST /analytics/restore", func(w http.ResponseWriter, r *http.Request) { demoOrder(w, r, d.restore()) })
 	// A page of another origin must not kill agents: http.CrossOriginProtection refuses it.
 	return http.NewCrossOriginProtection().Handler(mux)
 }
@@ -84,6 +86,8 @@ type demoSnapshot struct {
 	Bucket      string         `json:"bucket"`
 	Objects     []storedObject `json:"objects"`
 	Agents      []agentState   `json:"agents"`
+	Attempts    []thiefRow     `json:"attempts"` // the thief's last round
+	Revoked     bool           `json:"analytics_revoked"`
 	Prod        string         `json:"bootstrap_prod"`
 	Analytics   string         `json:"bootstrap_analytics"`
 }
@@ -91,6 +95,7 @@ type demoSnapshot struct {
 func (d *demo) snapshot() demoSnapshot {
 	s := demoSnapshot{
 		demoResult: d.result(), Bucket: d.cluster.bucket, Agents: d.cluster.states(),
+		Attempts: d.thief.last(), Revoked: d.revoked(),
 		Prod: d.cluster.bootstrap("prod"), Analytics: d.cluster.bootstrap("analytics"),
 	}
 	s.Objects, s.Stored = d.cluster.recent()

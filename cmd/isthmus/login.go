@@ -38,7 +38,8 @@ type loginConfig struct {
 	Way       string // one of loginWays
 	Cert, Key string // PEM files, for mtls
 
-	sts string // URL at which aws-oidc asks STS for tokens; empty: as the region and the environment say
+	sts string          // URL at which aws-oidc asks STS for tokens; empty: as the region and the environment say
+	own identity.Source // who this is, where it is not for the environment to say; nil: it is
 }
 
 func defaultLogin() loginConfig {
@@ -148,6 +149,9 @@ func (l *loginConfig) sources() []identity.Source {
 		return []identity.Source{identity.NewCertificate()}
 	}
 	var all []identity.Source
+	if l.own != nil {
+		return []identity.Source{l.own}
+	}
 	for _, method := range []string{identity.MethodOIDC, identity.MethodSigV4} {
 		if l.Way == loginAuto || l.Way == method {
 			all = append(all, &awsSource{method: method, sts: l.sts})

@@ -181,7 +181,7 @@ func TestBenchmarksMeasureAndCheck(t *testing.T) {
 func TestTheDemoIsSoundAndLeavesNothing(t *testing.T) {
 	left := leftBehind(t)
 	page := freeAddress(t)
-	d := startProcess(t, "demo", "--for", "4s", "--open=false", "--output", "json", "--http", page)
+	d := startProcess(t, "demo", "--for", "12s", "--open=false", "--output", "json", "--http", page)
 	eventually(t, "the page is served", func() bool {
 		status, body := get(page, "/")
 		return status == http.StatusOK && strings.Contains(body, "EventSource")
@@ -211,8 +211,26 @@ func TestTheDemoIsSoundAndLeavesNothing(t *testing.T) {
 	if got := order("return"); got != http.StatusNoContent || !up() {
 		t.Errorf("return: status %d", got)
 	}
+	open := func(what string) int {
+		response, err := http.Post("http://"+page+"/analytics/"+what, "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		return response.StatusCode
+	}
+	if got := open("revoke"); got != http.StatusNoContent || !moving().Revoked {
+		t.Errorf("revoke: status %d", got)
+	}
+	if got := open("revoke"); got != http.StatusConflict {
+		t.Errorf("revoke it again: status %d, want 409", got)
+	}
+	eventually(t, "production goes on, and analytics stalls", func() bool { s := moving(); return s.Lag > 100 && s.ConsumeRate == 0 && s.ProduceRate > 0 })
+	if got := open("restore"); got != http.StatusNoContent || moving().Revoked {
+		t.Errorf("restore: status %d", got)
+	}
 	if code := <-d.ended; code != 0 {
-		t.Errorf("exit code %d", code)
+		t.Errorf("exit code %d\n%s", code, d.stderr.String())
 	}
 	d.ended <- 0
 	checkDemoResult(t, d.stdout.String())
@@ -248,9 +266,25 @@ func demoEvents(t *testing.T, page string) func() demoSnapshot {
 
 func checkDemoResult(t *testing.T, stdout string) {
 	t.Helper()
-	var result map[string]float64
-	if err := json.Unmarshal([]byte(stdout), &result); err != nil {
-		t.Fatalf("standard output is no object of numbers: %v\n%s", err, stdout)
+	var printed map[string]any
+	if err := json.Unmarshal([]byte(stdout), &printed); err != nil {
+		t.Fatalf("standard output is no object: %v\n%s", err, stdout)
+	}
+	result := map[string]float64{}
+	for name, value := range printed {
+		if n, ok := value.(float64); ok {
+			result[name] = n
+		}
+	}
+	var walls demoResult
+	if err := json.Unmarshal([]byte(stdout), &walls); err != nil {
+		t.Fatal(err)
+	}
+	if thief := walls.Thief; thief.Attempts < 16 || thief.Denied != thief.Attempts {
+		t.Errorf("of %d attempts of the thief %d were denied", thief.Attempts, thief.Denied)
+	}
+	if walls.Revocation.Count != 1 {
+		t.Errorf("revoked %d times, want once", walls.Revocation.Count)
 	}
 	for _, field := range []string{"lost", "duplicated", "reordered"} {
 		if n, known := result[field]; !known || n != 0 {

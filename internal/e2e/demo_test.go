@@ -41,9 +41,18 @@ func TestDemoPage(t *testing.T) {
 	if err := demo.Wait(); err != nil {
 		t.Fatalf("demo: %v\n%s\n%s", err, stdout.String(), tail(stderr.String(), 30))
 	}
-	var result map[string]float64
-	if err := json.Unmarshal(stdout.Bytes(), &result); err != nil {
+	var printed map[string]any
+	if err := json.Unmarshal(stdout.Bytes(), &printed); err != nil {
 		t.Fatalf("demo printed %q: %v", stdout.String(), err)
+	}
+	result := map[string]float64{}
+	for name, value := range printed {
+		if n, ok := value.(float64); ok {
+			result[name] = n
+		}
+	}
+	if thief, _ := printed["thief"].(map[string]any); thief["attempts"] == 0.0 || thief["attempts"] != thief["denied"] {
+		t.Errorf("of the thief: %v, want every attempt denied", printed["thief"])
 	}
 	for _, name := range []string{"produced", "consumed", "produce_p50_ms", "produce_p99_ms", "e2e_p50_ms", "e2e_p99_ms", "puts", "gets"} {
 		if result[name] <= 0 {
@@ -95,4 +104,15 @@ func browse(t *testing.T, url string) {
 	waitFor("events are still produced", `(() => { window.before ??= `+number("produced")+`; return `+number("produced")+` > window.before + 300; })()`)
 	click()
 	waitFor("the agent is back", `document.querySelector("#agent_prod-1:not(.down)") !== null`)
+	waitFor("the thief is denied", number("attempts")+" >= 16 && "+number("attempts")+" === "+number("denied"))
+	press := func() {
+		t.Helper()
+		if _, err := chromedp.Run(ctx, chromedp.Click("#revoke")); err != nil {
+			t.Fatalf("press the button of the walls: %v", err)
+		}
+	}
+	press()
+	waitFor("analytics is revoked and falls behind", `document.getElementById("revoke").dataset.revoked === "true" && parseInt(document.getElementById("lag").textContent.replaceAll(",", "")) > 100`)
+	press()
+	waitFor("analytics reads again", `(() => { window.read ??= `+number("consumed")+`; return document.getElementById("revoke").dataset.revoked === "false" && `+number("consumed")+` > window.read + 100; })()`)
 }
