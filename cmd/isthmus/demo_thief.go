@@ -177,6 +177,9 @@ type denial int16
 
 func (d denial) Error() string { return fmt.Sprint(kerr.ErrorForCode(int16(d))) }
 
+// denials are the codes of the walls. Others are no denials: a topic may be unknown for many reasons.
+var denials = []denial{29, 30, 31, 53} // topic, group, cluster and transactional id: authorization failed
+
 // judge says what came of an attempt: only an answer that denies it is a denial.
 func judge(err error) (answer, result string) {
 	var code denial
@@ -187,9 +190,12 @@ func judge(err error) (answer, result string) {
 		return "it was done", thiefAllowed
 	case errors.As(err, &code):
 		text, _, _ := strings.Cut(code.Error(), ":")
-		return text, thiefDenied
+		if slices.Contains(denials, code) {
+			return text, thiefDenied
+		}
+		return text, thiefUnanswered
 	case errors.Is(err, client.ErrDenied):
-		return "PERMISSION_DENIED", thiefDenied
+		return "not allowed", thiefDenied
 	case errors.As(err, &response) && errors.As(err, &api):
 		answer = fmt.Sprintf("%d %s", response.HTTPStatusCode(), api.ErrorCode())
 		if response.HTTPStatusCode() == http.StatusForbidden && api.ErrorCode() == "AccessDenied" {
