@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -10,7 +11,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/isthmusdata/isthmus/internal/objstore"
+	"github.com/isthmusdata/isthmus/internal/objstore/open"
 )
+
+// openStore opens a bucket with the credentials that this process has.
+func openStore(ctx context.Context, url string) (objstore.Store, error) { return open.Open(ctx, url) }
 
 // TestAWrongCommandLineIsRefusedWithWhatToTry runs command lines that are wrong before anything has
 // begun: exit code 2, and an error that names the thing and what to try.

@@ -237,6 +237,9 @@ func (d *demo) run(ctx context.Context, duration time.Duration, stdout, stderr i
 	if err == nil && result.Lost+result.Duplicated+result.Reordered > 0 {
 		err = errors.New("acknowledged events were lost, duplicated or reordered")
 	}
+	if elapsed := time.Since(d.start); err == nil && result.Thief.Attempts == 0 && elapsed > thiefSilence {
+		err = fmt.Errorf("in %.0f s nobody answered the thief: it is not shown that it is denied anything", elapsed.Seconds())
+	}
 	if result.Thief.Attempts > result.Thief.Denied {
 		err = errors.Join(err, fmt.Errorf("of %d attempts of the thief %d were allowed", result.Thief.Attempts, result.Thief.Attempts-result.Thief.Denied))
 	}

@@ -29,6 +29,9 @@ import (
 const (
 	thiefPause = 5 * time.Second
 	thiefTime  = 5 * time.Second // of one attempt
+	// thiefSilence is how long a run may be in which no attempt was answered: a round is begun as soon as there is something to
+	// steal, and ends in less.
+	thiefSilence = 2 * time.Minute
 )
 
 // The layers that deny.

@@ -17,9 +17,6 @@ import (
 // storeOpener opens a bucket by its URL, reached as it is said.
 type storeOpener func(ctx context.Context, url string, by open.Access) (objstore.Store, error)
 
-// openStore opens a bucket with the credentials that this process has.
-func openStore(ctx context.Context, url string) (objstore.Store, error) { return open.Open(ctx, url) }
-
 func openBucket(ctx context.Context, url string, by open.Access) (objstore.Store, error) {
 	spec, err := open.Parse(url)
 	if err != nil {

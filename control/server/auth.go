@@ -133,7 +133,7 @@ func (s *service) prove(ctx context.Context, r *controlpb.AuthenticateRequest) (
 	switch {
 	case err == nil:
 		return proven, nil
-	case errors.Is(err, identity.ErrUnavailable), errors.Is(err, identity.ErrLimited):
+	case identity.Retriable(err):
 		return identity.Proven{}, fmt.Errorf("%w: %w", errAway, err)
 	case errors.Is(err, identity.ErrMalformed):
 		return identity.Proven{}, fmt.Errorf("%w: %w", errInvalid, err)

@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -115,9 +116,8 @@ var subresources = map[string]map[string]string{
 
 // subresource is the action of a request for something besides objects, or empty.
 func (c *call) subresource() string {
-	for name, actions := range subresources {
-		if c.query.Has(name) && actions[c.r.Method] != "" {
-			action := actions[c.r.Method]
+	for _, name := range slices.Sorted(maps.Keys(subresources)) { // of several, always the same
+		if action := subresources[name][c.r.Method]; c.query.Has(name) && action != "" {
 			if c.key == "" {
 				action = strings.Replace(action, "Object", "Bucket", 1)
 			}
