@@ -39,6 +39,7 @@ func (w *Writer) try(a *attempt) {
 	a.tries++
 	a.retryAt, a.flying = 0, true
 	a.seg.flying++
+	a.seg.share.rate.Begin(w.now.At)
 	w.flights[a.nonce] = a
 	w.emit(Effect{Kind: Upload, Session: a.seg.id.Session, Put: w.put(a)})
 }
@@ -57,6 +58,13 @@ func (w *Writer) PutDone(now Now, nonce segment.Nonce, result PutResult) {
 	delete(w.flights, nonce)
 	a.flying = false
 	a.seg.flying--
+	switch result {
+	case PutThrottled:
+		a.seg.share.rate.Refused(now.At)
+	case PutRetry, PutUnknown: // the store may not have heard of it
+	default:
+		a.seg.share.rate.Passed(now.At)
+	}
 	if a.seg.state == uploading && w.phase == live && !a.over {
 		w.landed(a, result)
 	}
@@ -89,6 +97,8 @@ func (w *Writer) landed(a *attempt, result PutResult) {
 		a.retryAt = w.now.At + w.backoff(a.tries)
 	case PutDenied:
 		a.retryAt = w.now.At + w.cfg.RetryMax
+	case PutThrottled:
+		a.retryAt = w.now.At + w.cfg.RetryMin // and not before the share's rate lets it
 	default:
 		a.retryAt = w.now.At + w.backoff(a.tries)
 	}
@@ -145,7 +155,7 @@ func (w *Writer) press(g *sealedSegment) {
 		return
 	}
 	for _, a := range g.attempts {
-		if !a.over && a.retryAt != 0 && w.now.At >= a.retryAt {
+		if !a.over && a.retryAt != 0 && w.now.At >= max(a.retryAt, g.share.rate.At()) {
 			w.try(a)
 		}
 	}
@@ -161,10 +171,10 @@ func (w *Writer) press(g *sealedSegment) {
 }
 
 // hedgeAt is when g's upload counts as slow. One that waits to be tried again is not slow but
-// failing, and a second nonce would fail as well.
+// failing, and a second nonce would fail as well; and none is worth a second upload where few are let through.
 func (w *Writer) hedgeAt(g *sealedSegment) (time.Duration, bool) {
 	a := g.attempts[len(g.attempts)-1]
-	if g.hedged || !a.flying || w.cfg.HedgeBudget == 0 || len(g.attempts) >= maxNonces {
+	if g.hedged || !a.flying || g.share.rate.Limited() || w.cfg.HedgeBudget == 0 || len(g.attempts) >= maxNonces {
 		return 0, false
 	}
 	slow, ok := w.pace.slow(g.size)
@@ -176,7 +186,7 @@ func (w *Writer) pressAt(g *sealedSegment) time.Duration {
 	at := g.sealedAt + w.cfg.UploadDeadline
 	for _, a := range g.attempts {
 		if !a.over && a.retryAt != 0 {
-			at = min(at, a.retryAt)
+			at = min(at, max(a.retryAt, g.share.rate.At()))
 		}
 	}
 	if h, ok := w.hedgeAt(g); ok {

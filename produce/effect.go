@@ -67,6 +67,8 @@ const (
 	PutExists
 	// PutRetry: certainly not carried out; the same nonce may be tried again.
 	PutRetry
+	// PutThrottled: the same, because the store is asked more often than it allows.
+	PutThrottled
 	// PutDenied: refused by the store's walls, or there is no such bucket; somebody may mend it.
 	PutDenied
 	// PutInvalid: can never succeed.
@@ -84,6 +86,8 @@ func (r PutResult) String() string {
 		return "exists"
 	case PutRetry:
 		return "retry"
+	case PutThrottled:
+		return "throttled"
 	case PutDenied:
 		return "denied"
 	case PutInvalid:

@@ -23,7 +23,7 @@ import (
 //	append [share=S]
 //	    NAME PARTITION [pid=N] [epoch=N] [seq=N] [records=N] [size=N] [stamp] [patience=D]    a batch a line
 //	wait D                  lets time pass, ticking whenever the writer asked to be woken
-//	put nN RESULT           the upload under the N-th nonce ended: stored exists retry denied invalid unknown
+//	put nN RESULT           the upload under the N-th nonce ended: stored exists retry throttled denied invalid unknown
 //	fly N [size=N]          N uploads of one batch each, stored after 100ms and answered, to learn the pace; prints nothing
 //	reply SHARE/SEQ OUTCOME…  answered with one of @OFFSET dup@OFFSET dup46 err=CODE for each row;
 //	                        gone, ended, unauthorized, out-of-order [last=N]; session=N of another session

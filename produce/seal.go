@@ -18,15 +18,25 @@ func (w *Writer) due(s *share) bool {
 	if len(s.open.batches) == 0 {
 		return false
 	}
-	return w.draining || s.open.full(&w.cfg) || w.now.At >= s.flushAt(&w.cfg)
+	return w.draining || w.now.At >= s.flushAt(&w.cfg)
 }
 
 // maySeal: a sequence needs a session; and what cannot be committed soon is better left open,
 // where a batch that loses patience costs no upload.
 func (w *Writer) maySeal(s *share) bool {
-	return w.phase == live && s.uploading < w.cfg.MaxUploads && len(s.segs) < w.cfg.MaxSegments &&
-		(w.streamUp || w.now.At < w.streamDown+w.cfg.StreamGrace)
+	return w.now.At >= s.rate.At() && w.maySealThen(s)
 }
+
+// maySealThen is maySeal for when the store's rate lets an upload begin. What it refused before goes first, for the
+// commits of all that is sealed later wait for it.
+func (w *Writer) maySealThen(s *share) bool {
+	return w.phase == live && s.uploading < w.cfg.MaxUploads && len(s.segs) < w.cfg.MaxSegments &&
+		(w.streamUp || w.now.At < w.streamDown+w.cfg.StreamGrace) && !(s.rate.Limited() && s.retrying(w.now.At))
+}
+
+// limitedBytes is what a segment takes while its store lets few uploads through. Readers read objects of up to
+// 16 MiB as a whole, by one GET.
+const limitedBytes = 12 << 20
 
 // seal gives the oldest open batches a sequence and begins their upload.
 func (w *Writer) seal(s *share) {
@@ -64,9 +74,12 @@ func (w *Writer) giveUpAt(batches []*Batch) time.Duration {
 func (w *Writer) gather(s *share) ([]*Batch, *segment.Builder) {
 	b := segment.NewBuilder(w.session.Cluster, s.name)
 	open := s.open.batches
-	n, bytes := 0, 0
+	n, bytes, most := 0, 0, w.cfg.FlushBytes
+	if s.rate.Limited() {
+		most = max(most, limitedBytes) // fewer uploads may begin than are due: each takes more along
+	}
 	for _, one := range open {
-		if n > 0 && (bytes >= w.cfg.FlushBytes || bytes+len(one.Bytes) > 2*w.cfg.FlushBytes || !b.Fits(one.Bytes)) {
+		if n > 0 && (bytes >= most || bytes+len(one.Bytes) > most+w.cfg.FlushBytes || !b.Fits(one.Bytes)) {
 			break
 		}
 		if one.AppendTime {

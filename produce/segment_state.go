@@ -1,6 +1,7 @@
 package produce
 
 import (
+	"slices"
 	"time"
 
 	"github.com/isthmusdata/isthmus/internal/segment"
@@ -56,6 +57,13 @@ func (g *sealedSegment) object(group string, n segment.Nonce) segment.Object {
 
 // unsent reports whether g may still be abandoned.
 func (g *sealedSegment) unsent() bool { return g.state == uploading || g.state == stored }
+
+// retrying reports whether uploads are due to be tried again.
+func (s *share) retrying(now time.Duration) bool {
+	return slices.ContainsFunc(s.unsent(), func(g *sealedSegment) bool {
+		return g.state == uploading && slices.ContainsFunc(g.attempts, func(a *attempt) bool { return !a.over && a.retryAt != 0 && a.retryAt <= now })
+	})
+}
 
 // losers are the nonces beside the winner under which an object may exist.
 func (g *sealedSegment) losers() []segment.Nonce {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/isthmusdata/isthmus/internal/segment"
+	"github.com/isthmusdata/isthmus/internal/throttle"
 	"github.com/isthmusdata/isthmus/internal/topic"
 )
 
@@ -32,6 +33,7 @@ type share struct {
 	ackSent   uint64
 	idleSince time.Duration
 
+	rate       throttle.Rate // of uploads, retries included; it outlives sessions
 	uploading  int           // segments in that state
 	outOfOrder int           // answers of that kind since a good one
 	resendAt   time.Duration // when to send all unanswered commits again; 0: not asked for
@@ -122,6 +124,9 @@ func (o *openSegment) full(cfg *Config) bool {
 // flushAt is when the open segment is due: the interval is a distance between flushes, so that
 // after idleness a batch waits no longer than IdleWait for company.
 func (s *share) flushAt(cfg *Config) time.Duration {
+	if s.open.full(cfg) {
+		return 0
+	}
 	at := s.open.batches[0].arrived + cfg.IdleWait
 	if s.flushed {
 		at = max(at, s.lastFlush+cfg.FlushInterval)

@@ -401,6 +401,8 @@ func (w *world) land(a *agent) {
 		result = PutExists
 	case w.chance(0.1):
 		result = PutRetry
+	case w.chance(0.05):
+		result = PutThrottled
 	case w.chance(0.02):
 		result = PutDenied
 	case w.chance(0.1) || f.cancelled:

@@ -36,6 +36,8 @@ func (r *Runner) upload(p *Put) {
 func (r *Runner) complain(result PutResult, err error) {
 	msg := "upload failed: tried again until its deadline"
 	switch result {
+	case PutThrottled:
+		msg = "the bucket asks for fewer uploads: segments are made larger and sent less often until it takes more"
 	case PutDenied:
 		msg = "the bucket refuses uploads: check that it exists and that this group's role may put into it"
 	case PutInvalid:
@@ -66,7 +68,9 @@ func classify(err error) PutResult {
 		return PutUnknown
 	case errors.Is(err, objstore.ErrExists):
 		return PutExists
-	case errors.Is(err, objstore.ErrThrottled), errors.Is(err, objstore.ErrUnavailable):
+	case errors.Is(err, objstore.ErrThrottled):
+		return PutThrottled
+	case errors.Is(err, objstore.ErrUnavailable):
 		return PutRetry
 	case errors.Is(err, objstore.ErrDenied), errors.Is(err, objstore.ErrNoBucket):
 		return PutDenied

@@ -161,8 +161,8 @@ func (w *Writer) wakeShare(s *share) time.Duration {
 	at := time.Duration(math.MaxInt64)
 	if len(s.open.batches) > 0 {
 		at = min(at, s.open.giveUp)
-		if w.maySeal(s) {
-			at = min(at, s.flushAt(&w.cfg))
+		if w.maySealThen(s) {
+			at = min(at, max(s.flushAt(&w.cfg), s.rate.At()))
 		}
 	}
 	for _, g := range s.unsent() {

@@ -53,7 +53,10 @@ func (b *bucket) put(share, key string, body []byte, tell func(produce.PutResult
 	case w.chance(0.0005):
 		w.after(latency, "put invalid", func() { tell(produce.PutInvalid) })
 		return
-	case weather == throttling && w.chance(0.7), w.chance(0.03):
+	case weather == throttling && w.chance(0.7):
+		w.after(latency, "put throttled", func() { tell(produce.PutThrottled) })
+		return
+	case w.chance(0.03):
 		w.after(latency, "put refused", func() { tell(produce.PutRetry) })
 		return
 	case weather == losing && w.chance(0.6), w.chance(0.03):

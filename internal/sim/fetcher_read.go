@@ -34,7 +34,8 @@ func (s shareReader) GetRange(ctx context.Context, key string, position, length 
 	case weather == stalled && w.chance(0.9):
 		latency = w.between(10*time.Second, time.Minute)
 	}
-	refused := weather == throttling && w.chance(0.7) || w.chance(0.03)
+	throttled := weather == throttling && w.chance(0.7)
+	refused := !throttled && w.chance(0.03)
 	lost := weather == losing && w.chance(0.6) || w.chance(0.02)
 	spoilt := w.chance(0.01)
 	came := make(chan struct{}, 1)
@@ -45,8 +46,10 @@ func (s shareReader) GetRange(ctx context.Context, key string, position, length 
 			return // nobody waits for it any more
 		}
 		switch body, there := w.bucket.objects[key]; {
+		case throttled:
+			err = fmt.Errorf("get %s: 503: %w", key, objstore.ErrThrottled)
 		case refused:
-			err = fmt.Errorf("get %s: 503: %w", key, objstore.ErrUnavailable)
+			err = fmt.Errorf("get %s: refused: %w", key, objstore.ErrUnavailable)
 		case lost && w.rng.IntN(2) == 0:
 			return // it never comes
 		case lost:
