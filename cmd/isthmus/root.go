@@ -32,7 +32,7 @@ Piece by piece:  isthmus control, then isthmus agent`,
 	root.PersistentFlags().String("log-level", "info", "least level that is logged on standard error: debug, info, warn, error")
 	root.AddCommand(
 		newDemo(), newPlayground(), newControl(), newAgent(),
-		newTopic(), newConsumerGroup(), newShare(), newGroup(), newGrant(), newBinding(), newSession(), newAudit(), newIAM(), newDoctor(), newBench(), newSegment(), newVersion(),
+		newTopic(), newConsumerGroup(), newShare(), newGroup(), newGrant(), newBinding(), newSession(), newAudit(), newCost(), newIAM(), newDoctor(), newBench(), newSegment(), newVersion(),
 	)
 	refuseStrayArguments(root)
 	return root
