@@ -44,6 +44,7 @@ type fetch struct {
 type part struct {
 	wanted
 	partition topic.Partition
+	share     string // empty: of none
 	title     string // the topic's name, also where the client gives its id
 	resolved  bool
 	internal  bool

@@ -133,7 +133,7 @@ func (r *reader) hedged(ctx context.Context, store Getter, l *load, s span) ([]b
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	outcomes, came := make(chan got, 2), make(chan struct{}, 2)
-	ask := func() {
+	ask := func(ctx context.Context) {
 		defer r.flights.Done()
 		data, err := r.once(ctx, store, l, s)
 		outcomes <- got{data, err}
@@ -147,7 +147,7 @@ func (r *reader) hedged(ctx context.Context, store Getter, l *load, s span) ([]b
 		late = r.sched.Now() + delay
 	}
 	r.flights.Add(1)
-	r.sched.Go(ask)
+	r.sched.Go(func() { ask(ctx) })
 	for running := 1; ; {
 		switch r.sched.Wait(ctx, late, came) {
 		case 0:
@@ -165,7 +165,7 @@ func (r *reader) hedged(ctx context.Context, store Getter, l *load, s span) ([]b
 			if may {
 				r.metrics.hedges.Inc()
 				r.flights.Add(1)
-				r.sched.Go(ask)
+				r.sched.Go(func() { ask(objstore.Hedging(ctx)) })
 				running++
 			}
 		}

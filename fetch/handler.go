@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/isthmusdata/isthmus/internal/meter"
 	"github.com/isthmusdata/isthmus/internal/sched"
 	"github.com/isthmusdata/isthmus/internal/segment"
 	"github.com/isthmusdata/isthmus/internal/topic"
@@ -32,6 +33,8 @@ type Deps struct {
 	Incarnation func() uint32
 	Index       Index
 	Topics      Topics
+	// Meter counts requests and bytes by share; nil counts nothing.
+	Meter *meter.Meter
 	// Stores opens the bucket of a share, under a role that may read it.
 	Stores func(share string) (Getter, error)
 	// Owners is the ring of the own group and zone; nil: this agent is alone.

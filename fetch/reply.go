@@ -33,6 +33,7 @@ func (f *fetch) reply() wire.Reply {
 	}
 	f.h.metrics.records.Add(float64(size))
 	f.h.usage.count(f.parts)
+	f.h.deps.count(f.parts)
 	return wire.Reply{Gathered: resp.encode(), Throttle: true, Awaited: f.h.reader.awaited, Done: func() {
 		f.h.reader.release(f.needs...)
 		f.scratch.release()

@@ -93,7 +93,7 @@ func (f *fetch) settle(p *part, t topic.Topic, err error) {
 	case f.version >= 13 && t.ID != p.id:
 		p.code = codeInconsistentID
 	default:
-		p.partition, p.title = topic.Partition{Topic: t.ID, Index: p.index}, t.Name
+		p.partition, p.share, p.title = topic.Partition{Topic: t.ID, Index: p.index}, t.Share, t.Name
 		p.resolved, p.internal, p.code = true, t.Internal, f.epochFault(p)
 	}
 }

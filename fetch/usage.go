@@ -3,6 +3,7 @@ package fetch
 import (
 	"sync"
 
+	"github.com/isthmusdata/isthmus/internal/meter"
 	"github.com/isthmusdata/isthmus/internal/topic"
 )
 
@@ -45,4 +46,15 @@ func (h *Handler) TakeUsage() []Usage {
 	}
 	h.usage.sum = nil
 	return all
+}
+
+// count counts the records of an answer for each share that was asked for, and the request once for each.
+func (d *Deps) count(parts []part) {
+	var tally meter.Request
+	for i := range parts {
+		if p := &parts[i]; p.share != "" {
+			tally.Add(p.share, p.out.records.size)
+		}
+	}
+	tally.Tell(d.Meter, meter.FetchRequests, meter.FetchBytes)
 }

@@ -59,6 +59,7 @@ func (h *Handler) Serve(ctx context.Context, r *wire.Request, reply func(wire.Re
 		p.finish()
 		return
 	}
+	h.runner.deps.count(batches)
 	p.release = r.Hold()
 	p.waiting, p.holding = len(batches), len(batches)
 	// From submit on, the runner's goroutine may answer at any moment. What must be said before

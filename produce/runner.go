@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/isthmusdata/isthmus/internal/meter"
 	"github.com/isthmusdata/isthmus/internal/segment"
 	"github.com/isthmusdata/isthmus/internal/wire"
 )
@@ -23,6 +24,8 @@ type Deps struct {
 	Log      *slog.Logger
 	// Metrics may be nil.
 	Metrics prometheus.Registerer
+	// Meter counts requests and bytes by share; nil counts nothing.
+	Meter *meter.Meter
 	// Wall is the clock that records are stamped and judged by; nil is time.Now.
 	Wall func() time.Time
 }

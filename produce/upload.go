@@ -13,6 +13,9 @@ import (
 // upload tries once to store a segment, and reports.
 func (r *Runner) upload(p *Put) {
 	ctx, cancel := context.WithTimeout(r.ctx, r.cfg.AttemptTimeout)
+	if p.Hedge {
+		ctx = objstore.Hedging(ctx)
+	}
 	nonce := p.Object.Nonce
 	r.uploads[nonce] = cancel
 	r.tasks.Go(func() {

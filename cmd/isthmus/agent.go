@@ -23,6 +23,7 @@ import (
 	"github.com/isthmusdata/isthmus/fetch"
 	"github.com/isthmusdata/isthmus/internal/broker"
 	"github.com/isthmusdata/isthmus/internal/certs"
+	"github.com/isthmusdata/isthmus/internal/meter"
 	"github.com/isthmusdata/isthmus/internal/obs"
 	"github.com/isthmusdata/isthmus/internal/quota"
 	"github.com/isthmusdata/isthmus/internal/wire"
@@ -131,6 +132,7 @@ type agent struct {
 		handing bool             // handOver is running
 	}
 	fetched  lastFetch
+	meter    *meter.Meter
 	stores   *stores
 	group    *agentgroup.Group
 	topics   *broker.TopicCache
@@ -150,10 +152,10 @@ func startAgent(ctx context.Context, config agentConfig, deps agentDeps) (*agent
 	life, cancel := context.WithCancel(context.Background())
 	a := &agent{
 		config: config, name: hex.EncodeToString(name), deps: deps, failed: make(chan error, 8), cancel: cancel,
-		log: deps.log, certificate: certs.NewHolder(certs.Agent, deps.now),
+		log: deps.log, meter: meter.New(config.Group), certificate: certs.NewHolder(certs.Agent, deps.now),
 	}
 	a.cuts.from, a.cuts.lost = map[string]bool{}, map[string]error{}
-	if err := a.takeUp(); err != nil {
+	if err := errors.Join(deps.registry.Register(a.meter), a.takeUp()); err != nil {
 		cancel()
 		return nil, err
 	}
@@ -247,7 +249,7 @@ func (a *agent) login(ctx, life context.Context) (err error) {
 		switch {
 		case err == nil:
 			a.stores, err = newStores(storesDeps{
-				agentDeps: a.deps, Credentials: a.config.Credentials, Cluster: a.grant.Cluster, Group: a.config.Group, Agent: a.name,
+				agentDeps: a.deps, Credentials: a.config.Credentials, Cluster: a.grant.Cluster, Group: a.config.Group, Agent: a.name, Meter: a.meter,
 				Life: life, Spawn: a.running.Go, Active: a.fetched.lately,
 				Cut:  func(share string, cut bool) { a.cutOff(life, "bucket of share "+share, cut) },
 				Lost: func(share, role string, why error) { a.lostAccess(life, share, role, why) },

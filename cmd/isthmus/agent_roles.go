@@ -19,7 +19,7 @@ import (
 func (a *agent) buildRoles(_, _ context.Context) (err error) {
 	if a.config.Roles.has("produce") {
 		a.producer, err = produce.NewRunner(a.config.Produce, produce.Deps{
-			Sequencer: sequencer{a.client, a.membership, a.config.Group}, Uploader: a.stores.putter, Log: a.log, Metrics: a.deps.registry, Wall: a.deps.wall,
+			Sequencer: sequencer{a.client, a.membership, a.config.Group}, Uploader: a.stores.putter, Log: a.log, Metrics: a.deps.registry, Meter: a.meter, Wall: a.deps.wall,
 		})
 		if err != nil {
 			return err
@@ -28,7 +28,7 @@ func (a *agent) buildRoles(_, _ context.Context) (err error) {
 	if a.config.Roles.has("fetch") {
 		a.fetcher, err = fetch.New(a.config.Fetch, fetch.Deps{
 			Cluster: a.grant.Cluster, Incarnation: a.incarnation, Index: index{a.client}, Topics: a.topics,
-			PeerTLS: a.certificate.TLS(), PeerCheck: a.certificate.Check, Stores: a.stores.getter, Owners: a.group, Log: a.log, Registry: a.deps.registry,
+			PeerTLS: a.certificate.TLS(), PeerCheck: a.certificate.Check, Meter: a.meter, Stores: a.stores.getter, Owners: a.group, Log: a.log, Registry: a.deps.registry,
 		})
 	}
 	return err

@@ -26,6 +26,7 @@ var owners = map[string][]string{
 	"isthmus_wire_":           {"internal/wire"},
 	"isthmus_broker_":         {"internal/broker"},
 	"isthmus_agentgroup_":     {"agentgroup"},
+	"isthmus_meter_":          {"internal/meter"},
 	"isthmus_objstore_":       {"internal/objstore/metered"},
 	"isthmus_iam_":            {"iam/creds"},
 	"isthmus_control_client_": {"control/client"},

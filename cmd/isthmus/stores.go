@@ -8,6 +8,7 @@ import (
 	"github.com/isthmusdata/isthmus/control/client"
 	"github.com/isthmusdata/isthmus/fetch"
 	"github.com/isthmusdata/isthmus/iam/creds"
+	"github.com/isthmusdata/isthmus/internal/meter"
 	"github.com/isthmusdata/isthmus/internal/objstore"
 	"github.com/isthmusdata/isthmus/internal/objstore/metered"
 	"github.com/isthmusdata/isthmus/internal/objstore/open"
@@ -41,6 +42,7 @@ type storesDeps struct {
 	Cluster     string // first part of every key
 	Group       string
 	Agent       string
+	Meter       *meter.Meter
 	Life        context.Context // of the agent
 	Spawn       func(func())    // runs a part of the agent
 
@@ -178,7 +180,7 @@ func (s *stores) openShare(ctx context.Context, share client.Share, role client.
 		s.Spawn(func() { provider.Run(life) })
 	}
 	watched := &watchedStore{Store: inner, life: s.Life, spawn: s.Spawn, tell: func(cut bool) { s.Cut(share.Name, cut) }}
-	counted := metered.New(watched, s.metrics)
+	counted := metered.New(watched, s.metrics).For(s.Meter.Share(share.Name))
 	guard := newAccess(counted, accessDeps{
 		cluster: s.Cluster, agent: s.Agent, role: role.Role, life: life, spawn: s.Spawn, active: s.Active,
 		tell: func(why error) { s.Lost(share.Name, role.Role, why) },

@@ -9,6 +9,8 @@
 //	                                             throttled, unknown, unavailable, invalid, canceled or other
 //	isthmus_objstore_bytes_total{op}             bytes of objects sent (put, multipart) or received (get), of requests with result ok
 //	isthmus_objstore_request_seconds{op}         how long requests took
+//
+// A store that is For a share counts into that share's meter as well.
 package metered
 
 import (
@@ -20,6 +22,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/isthmusdata/isthmus/internal/meter"
 	"github.com/isthmusdata/isthmus/internal/objstore"
 )
 
@@ -77,6 +80,7 @@ type Counts struct {
 type Store struct {
 	inner   objstore.Store
 	metrics *Metrics
+	share   *meter.Share // nil: not counted by share
 
 	puts, gets, heads, deletes, lists, parts atomic.Int64
 	putBytes, getBytes                       atomic.Int64
@@ -84,6 +88,12 @@ type Store struct {
 
 // New wraps a store.
 func New(inner objstore.Store, m *Metrics) *Store { return &Store{inner: inner, metrics: m} }
+
+// For counts for a share, too.
+func (s *Store) For(share *meter.Share) *Store {
+	s.share = share
+	return s
+}
 
 // Counts returns what was counted so far.
 func (s *Store) Counts() Counts {
@@ -94,16 +104,48 @@ func (s *Store) Counts() Counts {
 }
 
 // observe counts one answered request.
-func (s *Store) observe(op string, count *atomic.Int64, began time.Time, err error) {
+func (s *Store) observe(ctx context.Context, op string, count *atomic.Int64, began time.Time, err error) {
 	count.Add(1)
+	s.account(ctx, op, err)
 	s.metrics.requests.WithLabelValues(op, objstore.Class(err)).Inc()
 	s.metrics.seconds.WithLabelValues(op).Observe(time.Since(began).Seconds())
+}
+
+// account counts a request for the share.
+func (s *Store) account(ctx context.Context, op string, err error) {
+	result := meter.Failed
+	switch objstore.Class(err) {
+	case "ok", "exists", "missing":
+		result = meter.OK
+	case "throttled":
+		result = meter.Throttled
+	}
+	s.share.Add(meter.Requests(asked[op], result), 1)
+	if !objstore.IsHedge(ctx) {
+		return
+	}
+	switch op {
+	case "put":
+		s.share.Add(meter.HedgedPuts, 1)
+	case "get":
+		s.share.Add(meter.HedgedGets, 1)
+	}
+}
+
+// asked is the operation of a name; nobody writes to it.
+var asked = map[string]meter.Op{
+	"put": meter.Put, "get": meter.Get, "head": meter.Head, "list": meter.List, "delete": meter.Delete, "multipart": meter.Multipart,
 }
 
 func (s *Store) moved(op string, count *atomic.Int64, n int64, err error) {
 	if err == nil {
 		count.Add(n)
 		s.metrics.bytes.WithLabelValues(op).Add(float64(n))
+		if op == "get" {
+			s.share.Add(meter.GetBytes, n)
+		} else {
+			s.share.Add(meter.PutBytes, n)
+		}
 	}
 }
 
@@ -111,7 +153,7 @@ func (s *Store) moved(op string, count *atomic.Int64, n int64, err error) {
 func (s *Store) PutNew(ctx context.Context, key string, body [][]byte, crc32c uint32) error {
 	began := time.Now()
 	err := s.inner.PutNew(ctx, key, body, crc32c)
-	s.observe("put", &s.puts, began, err)
+	s.observe(ctx, "put", &s.puts, began, err)
 	s.moved("put", &s.putBytes, objstore.Size(body), err)
 	return err
 }
@@ -120,7 +162,7 @@ func (s *Store) PutNew(ctx context.Context, key string, body [][]byte, crc32c ui
 func (s *Store) GetRange(ctx context.Context, key string, position, length int64) ([]byte, error) {
 	began := time.Now()
 	b, err := s.inner.GetRange(ctx, key, position, length)
-	s.observe("get", &s.gets, began, err)
+	s.observe(ctx, "get", &s.gets, began, err)
 	s.moved("get", &s.getBytes, int64(len(b)), err)
 	return b, err
 }
@@ -129,7 +171,7 @@ func (s *Store) GetRange(ctx context.Context, key string, position, length int64
 func (s *Store) Head(ctx context.Context, key string) (objstore.Info, error) {
 	began := time.Now()
 	info, err := s.inner.Head(ctx, key)
-	s.observe("head", &s.heads, began, err)
+	s.observe(ctx, "head", &s.heads, began, err)
 	return info, err
 }
 
@@ -137,7 +179,7 @@ func (s *Store) Head(ctx context.Context, key string) (objstore.Info, error) {
 func (s *Store) Delete(ctx context.Context, key string) error {
 	began := time.Now()
 	err := s.inner.Delete(ctx, key)
-	s.observe("delete", &s.deletes, began, err)
+	s.observe(ctx, "delete", &s.deletes, began, err)
 	return err
 }
 
@@ -145,7 +187,7 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]objstore.Info, bool, error) {
 	began := time.Now()
 	page, more, err := s.inner.List(ctx, prefix, after, limit)
-	s.observe("list", &s.lists, began, err)
+	s.observe(ctx, "list", &s.lists, began, err)
 	return page, more, err
 }
 
@@ -153,7 +195,7 @@ func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]ob
 func (s *Store) Multipart(ctx context.Context, key string) (objstore.Multipart, error) {
 	began := time.Now()
 	inner, err := s.inner.Multipart(ctx, key)
-	s.observe("multipart", &s.parts, began, err)
+	s.observe(ctx, "multipart", &s.parts, began, err)
 	if err != nil {
 		return nil, err
 	}
@@ -175,7 +217,7 @@ type upload struct {
 func (u *upload) Part(ctx context.Context, body [][]byte) error {
 	began := time.Now()
 	err := u.Multipart.Part(ctx, body)
-	u.store.observe("multipart", &u.store.parts, began, err)
+	u.store.observe(ctx, "multipart", &u.store.parts, began, err)
 	u.store.moved("multipart", &u.store.putBytes, objstore.Size(body), err)
 	return err
 }
@@ -183,6 +225,6 @@ func (u *upload) Part(ctx context.Context, body [][]byte) error {
 func (u *upload) Complete(ctx context.Context) error {
 	began := time.Now()
 	err := u.Multipart.Complete(ctx)
-	u.store.observe("multipart", &u.store.parts, began, err)
+	u.store.observe(ctx, "multipart", &u.store.parts, began, err)
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/isthmusdata/isthmus/internal/meter"
 	"github.com/isthmusdata/isthmus/internal/objstore"
 	"github.com/isthmusdata/isthmus/internal/objstore/memstore"
 	"github.com/isthmusdata/isthmus/internal/objstore/storetest"
@@ -91,5 +92,38 @@ func TestStoresShareMetrics(t *testing.T) {
 	m := newMetrics(t, reg)
 	if got := testutil.ToFloat64(m.requests.WithLabelValues("delete", "ok")); got != 2 {
 		t.Errorf("%v deletes in all, want 2", got)
+	}
+}
+
+// TestForAShare: what is asked for a share is counted for it by what became of it, hedges among the rest.
+func TestForAShare(t *testing.T) {
+	shares := meter.New("prod")
+	s := New(memstore.New(nil), newMetrics(t, nil)).For(shares.Share("orders"))
+	body := [][]byte{[]byte("hel"), []byte("lo")}
+	if err := s.PutNew(t.Context(), "k", body, objstore.Sum(body)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.PutNew(objstore.Hedging(t.Context()), "k2", body, objstore.Sum(body)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.PutNew(t.Context(), "k", body, objstore.Sum(body)); !errors.Is(err, objstore.ErrExists) {
+		t.Fatal(err)
+	}
+	if _, err := s.GetRange(objstore.Hedging(t.Context()), "k", 1, 3); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.GetRange(t.Context(), "k", 4, 30); !errors.Is(err, objstore.ErrInvalid) {
+		t.Fatal(err)
+	}
+	if _, _, err := s.List(t.Context(), "", "", 10); err != nil {
+		t.Fatal(err)
+	}
+	want := meter.Counts{meter.HedgedPuts: 1, meter.HedgedGets: 1, meter.PutBytes: 10, meter.GetBytes: 3}
+	want[meter.Requests(meter.Put, meter.OK)] = 3
+	want[meter.Requests(meter.Get, meter.OK)] = 1
+	want[meter.Requests(meter.Get, meter.Failed)] = 1
+	want[meter.Requests(meter.List, meter.OK)] = 1
+	if got := shares.Share("orders").Counts(); got != want {
+		t.Errorf("%+v, wanted %+v", got, want)
 	}
 }
