@@ -21,7 +21,7 @@
 // The way of a request, a file each: handler (the session, in order) → fetch (look until there is
 // enough), with resolve (names) → plan, with tracks, watch and wait (where records lie, or a question
 // to the control plane) → read (what of it is answered), with reader, cache, chunk and flight (cached,
-// joined, asked of the owner or the bucket; verified once) → respond (batches chosen whole, headers
+// joined, asked of the owner or the bucket, by way of gate when it throttles; verified once) → respond (batches chosen whole, headers
 // stamped into a copy, the rest written from the cache) → reply. Beside it: follow (the stream of
 // news), peer (the chunks of this agent for others), list_offsets (a timestamp inside a location),
 // refuse (agents without the role).
@@ -56,6 +56,8 @@
 //	isthmus_fetch_get_seconds                   time of a successful GET
 //	isthmus_fetch_get_retries_total             GETs repeated after an error
 //	isthmus_fetch_get_hedges_total              GETs asked twice for being late
+//	isthmus_fetch_get_throttled_total           GETs that the bucket refused for being one too many (503)
+//	isthmus_fetch_throttle_waits_total          GETs that waited for a bucket that throttles
 //	isthmus_fetch_corrupt_total                 locations whose bytes failed their checks: look at the log
 //	isthmus_fetch_gone_total                    locations whose object was gone
 //	isthmus_fetch_memory_waits_total            requests that waited for chunk memory

@@ -72,26 +72,31 @@ func (r *reader) fill(p *piece, data []byte, from int64, err error) {
 	r.free()
 }
 
-// get reads one range of an object, with as many attempts as are allowed.
+// get reads one range of an object, with as many attempts as are allowed. Those that the bucket refused for being one too many
+// do not count: their rate is kept by the share's gate, and the flight's time bounds them.
 func (r *reader) get(ctx context.Context, l *load, s span) ([]byte, error) {
 	store, err := r.stores(l.object.Share)
 	if err != nil {
 		return nil, fmt.Errorf("open share %s: %w", l.object.Share, err)
 	}
 	backoff := r.cfg.RetryBackoff
-	for attempt := 1; ; attempt++ {
+	for attempt := 1; ; {
 		data, err := r.hedged(ctx, store, l, s)
 		if err == nil {
 			return data, r.checkHeader(data, l, s)
 		}
-		if attempt == r.cfg.ReadAttempts || permanent(err) || ctx.Err() != nil {
+		throttled := errors.Is(err, objstore.ErrThrottled)
+		if attempt == r.cfg.ReadAttempts && !throttled || permanent(err) || ctx.Err() != nil {
 			return nil, fmt.Errorf("read %s at %d+%d: %w", l.key, s.from, s.size(), err)
 		}
 		r.metrics.retries.Inc()
 		if !sched.Sleep(ctx, r.sched, sched.Jitter(r.sched, backoff)) {
 			return nil, fmt.Errorf("read %s at %d+%d: %w", l.key, s.from, s.size(), err)
 		}
-		backoff *= 2
+		if !throttled {
+			attempt++
+			backoff *= 2
+		}
 	}
 }
 
@@ -160,7 +165,7 @@ func (r *reader) hedged(ctx context.Context, store Getter, l *load, s span) ([]b
 		case sched.Late:
 			late = sched.Never
 			r.mu.Lock()
-			may = r.hedge.spend()
+			may = !r.gate(l.object.Share).rate.Limited() && r.hedge.spend() // where few are let through none is worth two
 			r.mu.Unlock()
 			if may {
 				r.metrics.hedges.Inc()
@@ -172,15 +177,22 @@ func (r *reader) hedged(ctx context.Context, store Getter, l *load, s span) ([]b
 	}
 }
 
-// once makes one GET when its class has a slot free.
+// once makes one GET when its share's bucket takes it and its class has a slot free.
 func (r *reader) once(ctx context.Context, store Getter, l *load, s span) ([]byte, error) {
-	if r.sched.Wait(ctx, sched.Never, r.slots[l.class]) != 0 {
-		return nil, fmt.Errorf("wait for a free read: %w", ctx.Err())
+	if err := r.enter(ctx, l.object.Share, l.class); err != nil {
+		return nil, err
 	}
 	defer func() { r.slots[l.class] <- struct{}{} }()
 	start := r.sched.Now()
 	data, err := store.GetRange(ctx, l.key, s.from, s.size())
 	took := r.sched.Now() - start
+	switch {
+	case errors.Is(err, objstore.ErrThrottled):
+		r.admitted(l.object.Share, true)
+		r.metrics.throttled.Inc()
+	case err == nil || permanent(err):
+		r.admitted(l.object.Share, false)
+	}
 	r.metrics.gets.WithLabelValues(l.class.String()).Inc()
 	if err != nil {
 		return nil, err

@@ -21,6 +21,8 @@ type metrics struct {
 	getSeconds     prometheus.Histogram
 	retries        prometheus.Counter
 	hedges         prometheus.Counter
+	throttled      prometheus.Counter
+	throttleWaits  prometheus.Counter
 	corrupt        prometheus.Counter
 	gone           prometheus.Counter
 	roomWaits      prometheus.Counter
@@ -65,6 +67,8 @@ func newMetrics() *metrics {
 	m.getSeconds = histogram("get_seconds", "Time of one successful GET.")
 	m.retries = counter("get_retries_total", "GETs repeated after an error.")
 	m.hedges = counter("get_hedges_total", "GETs asked twice because the first was late.")
+	m.throttled = counter("get_throttled_total", "GETs that the bucket refused for being one too many (503).")
+	m.throttleWaits = counter("throttle_waits_total", "GETs that waited for a bucket that throttles.")
 	m.corrupt = counter("corrupt_total", "Locations whose bytes failed their checks.")
 	m.gone = counter("gone_total", "Locations whose object was gone, planned again.")
 	m.roomWaits = counter("memory_waits_total", "Requests that waited for chunk memory.")

@@ -52,6 +52,7 @@ type reader struct {
 	done  bool          // no flight may begin any more
 	seen  *simplelru.LRU[string, struct{}]
 	hedge hedger
+	gates map[string]*gate // by share
 }
 
 // need is a location whose bytes are wanted. Once acquired it has a piece, held, or an err.
@@ -83,7 +84,7 @@ func newReader(ctx context.Context, cfg *Config, d *Deps, m *metrics) (*reader, 
 		return nil, fmt.Errorf("make list of read chunks: %w", err)
 	}
 	r := &reader{cfg: cfg, cluster: d.Cluster, stores: d.Stores, owners: d.Owners, log: d.Log, metrics: m, sched: d.Sched, ctx: ctx,
-		peers: newPeerClient(cfg, d), cache: newCache(cfg), freed: make(chan struct{}), seen: seen,
+		peers: newPeerClient(cfg, d), cache: newCache(cfg), freed: make(chan struct{}), seen: seen, gates: map[string]*gate{},
 		hedge: hedger{budget: cfg.HedgeBudget, floor: cfg.HedgeFloor}}
 	r.slots[tailClass], r.slots[coldClass] = tokens(cfg.TailReads), tokens(cfg.ColdReads)
 	return r, nil

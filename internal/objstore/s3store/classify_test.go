@@ -321,7 +321,7 @@ func TestReadsAreTriedAgain(t *testing.T) {
 	var requests atomic.Int32
 	s := serve(t, false, func(w http.ResponseWriter, r *http.Request) {
 		if requests.Add(1) < 3 {
-			w.WriteHeader(http.StatusServiceUnavailable)
+			w.WriteHeader(http.StatusBadGateway)
 			return
 		}
 		w.Header().Set("Content-Length", "5")
@@ -329,6 +329,20 @@ func TestReadsAreTriedAgain(t *testing.T) {
 	}, fastReads)
 	if b, err := s.GetRange(t.Context(), "k", 0, -1); err != nil || string(b) != "hello" {
 		t.Errorf("got %q, %v", b, err)
+	}
+}
+
+// TestThrottledReadsAreTold: a read that is one too many is sent once. Who asked decides when to ask again.
+func TestThrottledReadsAreTold(t *testing.T) {
+	for _, status := range []int{http.StatusServiceUnavailable, http.StatusTooManyRequests} {
+		var requests atomic.Int32
+		s := serve(t, false, func(w http.ResponseWriter, _ *http.Request) {
+			requests.Add(1)
+			w.WriteHeader(status)
+		}, fastReads)
+		if _, err := s.GetRange(t.Context(), "k", 0, -1); !errors.Is(err, objstore.ErrThrottled) || requests.Load() != 1 {
+			t.Errorf("status %d: %v after %d requests", status, err, requests.Load())
+		}
 	}
 }
 

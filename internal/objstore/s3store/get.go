@@ -13,7 +13,7 @@ import (
 )
 
 // bodyAttempts is how often a read whose answer broke off is tried in all; the SDK itself
-// tries again only what fails before its answer.
+// tries again only what fails before its answer, and is not throttled.
 const bodyAttempts = 3
 
 // errBroken marks an answer that broke off.
@@ -47,7 +47,7 @@ func (s *Store) get(ctx context.Context, key string, position, length int64) ([]
 	}
 	var out *s3.GetObjectOutput
 	err := r.do(ctx, func(ctx context.Context) (err error) {
-		out, err = s.client.GetObject(ctx, in)
+		out, err = s.client.GetObject(ctx, in, s.patiently)
 		return err
 	})
 	if err != nil {

@@ -21,8 +21,9 @@ type Store struct {
 	cfg       Config
 	client    *s3.Client
 	transport *http.Transport
-	tls       bool    // payloads go unsigned
-	owner     *string // nil: not checked
+	tls       bool        // payloads go unsigned
+	owner     *string     // nil: not checked
+	patient   aws.Retryer // of reads: all but what is throttled is tried again
 
 	// bound limits a request in time; a test puts its own in the place of a timer.
 	bound func(context.Context) (context.Context, context.CancelFunc)
@@ -93,10 +94,31 @@ func (s *Store) options(o *s3.Options) {
 	o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 	o.DisableLogOutputChecksumValidationSkipped = true
 	o.ContinueHeaderThresholdBytes = -1 // asking first costs every put a round trip
-	o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
-		r.MaxAttempts, r.MaxBackoff = 4, s.cfg.retryWait
+	o.Retryer = s.retryer(retry.DefaultRetryables)
+	s.patient = s.retryer(append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(notThrottled)}, retry.DefaultRetryables...))
+}
+
+func (s *Store) retryer(what []retry.IsErrorRetryable) aws.Retryer {
+	return retry.NewStandard(func(r *retry.StandardOptions) {
+		r.MaxAttempts, r.MaxBackoff, r.Retryables = 4, s.cfg.retryWait, what
 	})
 }
+
+// notThrottled tells a retryer not to send again what the server refused for being one too many: whoever asks knows how much
+// else is asked of the bucket, and sends less of it. Sent again in here, they would come four at a time.
+func notThrottled(err error) aws.Ternary {
+	response, api := parts(err)
+	if response == nil && api == nil {
+		return aws.UnknownTernary
+	}
+	if _, class := (&request{}).answered(code(api), status(response)); errors.Is(class, objstore.ErrThrottled) {
+		return aws.FalseTernary
+	}
+	return aws.UnknownTernary
+}
+
+// patiently has a read told when the server throttles.
+func (s *Store) patiently(o *s3.Options) { o.Retryer = s.patient }
 
 // Client is the SDK's client by which a store of this configuration reaches its bucket, without retries: for who asks what
 // the bucket refuses. shut lets its connections go.
