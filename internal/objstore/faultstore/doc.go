@@ -1,6 +1,7 @@
 // Package faultstore makes a good store slow or unreliable, for tests and benchmarks.
 //
-// Latency gives it the times of a real service; Faults lets requests fail as they do there. Both are
+// Latency gives it the times of a real service; Faults lets requests fail as they do there, and Throttle refuses those that are
+// one too many. The first two are
 // decided by a seed: with the same seed and the same sequence of calls the same things happen.
 // Time and sleep can be injected, and inside a testing/synctest bubble the defaults are virtual already.
 // There are no metrics here: package metered counts what came out.
@@ -29,4 +30,9 @@
 //
 // op is put, get, head, delete, list, or multipart; without one a kind holds for every op that it fits.
 // Chance is between 0 and 1, per request.
+//
+// # Throttling
+//
+// WRITES[:READS[:AFTER:FOR]], such as 5:20:10s:30s: of all keys together so many requests are let through in any second of
+// the clock, from AFTER the store was opened on for so long; the rest is ErrThrottled.
 package faultstore

@@ -49,7 +49,7 @@ func (s Spec) By(a Access) (Spec, error) {
 	return s, nil
 }
 
-// Open makes the store. Latency and faults stand inside the prefix, so that they see whole keys.
+// Open makes the store. Latency, faults and throttling stand inside the prefix, so that they see whole keys.
 func (s Spec) Open(ctx context.Context) (objstore.Store, error) {
 	store, err := s.bare(ctx)
 	if err != nil {
@@ -61,6 +61,9 @@ func (s Spec) Open(ctx context.Context) (objstore.Store, error) {
 	}
 	if len(s.Faults) > 0 {
 		store = faultstore.NewFaults(store, s.Faults, options)
+	}
+	if s.Limit != nil {
+		store = faultstore.NewThrottle(store, *s.Limit, options)
 	}
 	if s.Prefix != "" {
 		store = &prefixed{inner: store, prefix: s.Prefix + "/"}

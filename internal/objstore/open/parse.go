@@ -28,6 +28,7 @@ type Spec struct {
 
 	Latency string            // name of a profile; empty: none
 	Faults  []faultstore.Rule // nil: none
+	Limit   *faultstore.Limit // nil: none
 	Seed    uint64
 }
 
@@ -191,7 +192,7 @@ func (s *Spec) setters() map[string]func(string) error {
 			return nil
 		}
 	}
-	setters := map[string]func(string) error{"latency": s.setLatency, "faults": s.setFaults, "seed": s.setSeed}
+	setters := map[string]func(string) error{"latency": s.setLatency, "faults": s.setFaults, "throttle": s.setLimit, "seed": s.setSeed}
 	if s.Scheme == "s3" {
 		setters["region"] = text(&s.S3.Region)
 		setters["endpoint"] = text(&s.S3.Endpoint)
@@ -220,6 +221,14 @@ func (s *Spec) setLatency(v string) error {
 
 func (s *Spec) setFaults(v string) (err error) {
 	s.Faults, err = faultstore.ParseFaults(v)
+	return err
+}
+
+func (s *Spec) setLimit(v string) error {
+	l, err := faultstore.ParseLimit(v)
+	if err == nil {
+		s.Limit = &l
+	}
 	return err
 }
 
