@@ -55,6 +55,8 @@ func (s *State) Apply(c *controlpb.Command) Result {
 		s.rotateKeys(op.RotateKeys)
 	case *controlpb.Command_Audit:
 		s.takeAudit(op.Audit)
+	case *controlpb.Command_Meter:
+		s.takeMeter(op.Meter)
 	default:
 		r.Code = codeInvalidRequest
 	}

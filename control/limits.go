@@ -58,6 +58,7 @@ type Limits struct {
 	MaxBindings    int // 44
 	MaxJoinTokens  int // that wait to be used; 44
 	MaxAuditEvents int // the oldest is forgotten
+	MaxMeterRows   int // sums of what agents did; further ones are summed together, and of further sessions' shares not at all
 
 	TickWork int // entries, producers and offsets that one tick may drop
 }
@@ -96,6 +97,7 @@ func Default() Limits {
 		MaxBindings:         5_000,
 		MaxJoinTokens:       1_000,
 		MaxAuditEvents:      50_000,
+		MaxMeterRows:        100_000,
 	}
 }
 
@@ -161,6 +163,7 @@ func (l *Limits) Proto() *controlpb.StateLimits {
 		MaxBindings:            int64(l.MaxBindings),
 		MaxJoinTokens:          int64(l.MaxJoinTokens),
 		MaxAuditEvents:         int64(l.MaxAuditEvents),
+		MaxMeterRows:           int64(l.MaxMeterRows),
 	}
 }
 
@@ -214,6 +217,7 @@ func (l *Limits) set(p *controlpb.StateLimits) {
 		MaxBindings:         int(p.MaxBindings),
 		MaxJoinTokens:       int(p.MaxJoinTokens),
 		MaxAuditEvents:      int(p.MaxAuditEvents),
+		MaxMeterRows:        int(p.MaxMeterRows),
 	}
 }
 
@@ -267,6 +271,7 @@ func limitFields(p *controlpb.StateLimits) []limitField {
 		f("max bindings", &p.MaxBindings, mostCount),
 		f("max join tokens", &p.MaxJoinTokens, mostCount),
 		f("max audit events", &p.MaxAuditEvents, mostCount),
+		f("max meter rows", &p.MaxMeterRows, mostCount),
 	}
 }
 

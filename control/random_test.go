@@ -134,7 +134,7 @@ func (c *chaos) walls(s *State, cmd *controlpb.Command) {
 	}
 	group, share, hash := c.one("prod", "analytics"), c.one("default", "other"), bytes.Repeat([]byte{byte(c.n(4))}, hashBytes)
 	ch := &controlpb.WallChange{}
-	switch k := c.n(30); {
+	switch k := c.n(32); {
 	case k < 3:
 		ch.Change = &controlpb.WallChange_PutShare{PutShare: &controlpb.Share{Name: share, Bucket: "mem://", Region: c.one("", "eu", "!"), Roles: []*controlpb.ShareRole{
 			{Group: group, Role: c.one("produce", "fetch", "x"), RoleArn: c.one("", "arn:aws:iam::1:role/r"), ExternalId: "e"},
@@ -167,6 +167,9 @@ func (c *chaos) walls(s *State, cmd *controlpb.Command) {
 		return
 	case k < 28:
 		cmd.Op = &controlpb.Command_Audit{Audit: &controlpb.AuditCommand{Events: []*controlpb.AuditEvent{{Kind: "fetch", Group: group, Topic: "t1", Bytes: int64(c.n(99)), Records: 1, Grant: "g1", Detail: strings.Repeat("d", c.n(2000))}}}}
+		return
+	case k >= 30:
+		cmd.Op = &controlpb.Command_Meter{Meter: c.metered(s)}
 		return
 	default:
 		ch = []*controlpb.WallChange{
@@ -294,4 +297,17 @@ func (c *chaos) number(s *State, p topic.Partition) uint64 {
 		return x.number
 	}
 	return 0
+}
+
+// metered makes up what agents tell of shares: sums that rise, that are told twice, or that fall, of sessions and shares that may not be.
+func (c *chaos) metered(s *State) *controlpb.MeterCommand {
+	m := &controlpb.MeterCommand{}
+	for range 1 + c.n(3) {
+		x := &controlpb.SessionMeter{Session: uint64(c.n(int(s.nextSession) + 2))}
+		for range c.n(3) {
+			x.Shares = append(x.Shares, &controlpb.ShareMeter{Share: c.one("default", "other", "none"), Totals: []int64{int64(c.n(50)) - 5, 7, int64(c.now % 1000)}[:1+c.n(3)]})
+		}
+		m.Metered = append(m.Metered, x)
+	}
+	return m
 }

@@ -30,6 +30,7 @@ func ReadState(r io.Reader, limits Limits) (*State, error) {
 	s.readProducers(d)
 	s.readSessions(d)
 	s.readGroups(d)
+	s.readMeter(d)
 	if err := d.finish(); err != nil {
 		return nil, err
 	}
@@ -115,6 +116,9 @@ func (s *State) readSegments(d *decoder) {
 			return
 		}
 		s.segments.slab.Append(g)
+		if g.used {
+			s.segments.store(&g, 1)
+		}
 	}
 	for range d.count("dead objects") {
 		number := d.uint()

@@ -106,7 +106,7 @@ func tableCalls() []tableCall {
 		rpc("Plan", CallPlan, "topic"), rpc("Watch", CallWatch, "topic"), rpc("ListOffsets", CallListOffsets, "topic"),
 		rpc("Topics", CallTopics, "topic"), rpc("Topics, creating", CallCreateTopic, "topic"),
 		rpc("Login", CallLogin, ""), rpc("Heartbeat, EndSession", CallMembership, ""), rpc("Status", CallStatus, ""),
-		rpc("Walls", CallWalls, ""), rpc("Change", CallChange, ""), rpc("Audit", CallAudit, ""), rpc("ConfirmClock", CallConfirmClock, ""),
+		rpc("Walls", CallWalls, ""), rpc("Change", CallChange, ""), rpc("Audit", CallAudit, ""), rpc("Meter", CallMeter, ""), rpc("ConfirmClock", CallConfirmClock, ""),
 		key("OffsetCommit", keyOffsetCommit, "group"), key("OffsetCommit", keyOffsetCommit, "topic"),
 		key("OffsetFetch", keyOffsetFetch, "group"), key("OffsetFetch", keyOffsetFetch, "topic"),
 		key("OffsetDelete", keyOffsetDelete, "group"), key("OffsetDelete", keyOffsetDelete, "topic"),

@@ -26,6 +26,27 @@ type segmentTable struct {
 	slab cow.Slab[segmentEntry]
 	free uint32
 	used int
+
+	stored []stored // by the share's word; it follows from the entries
+}
+
+// stored is what lies in a share's bucket.
+type stored struct{ bytes, objects int64 }
+
+// store counts an entry that has come (1) or goes (-1).
+func (t *segmentTable) store(g *segmentEntry, sign int64) {
+	for int(g.share) >= len(t.stored) {
+		t.stored = append(t.stored, stored{})
+	}
+	t.stored[g.share].bytes += sign * int64(g.size)
+	t.stored[g.share].objects += sign
+}
+
+func (t *segmentTable) storedOf(share uint16) (v stored) {
+	if int(share) < len(t.stored) {
+		v = t.stored[share]
+	}
+	return v
 }
 
 func (t *segmentTable) at(slot uint32) *segmentEntry { return t.slab.At(slot) }
@@ -33,6 +54,7 @@ func (t *segmentTable) at(slot uint32) *segmentEntry { return t.slab.At(slot) }
 func (t *segmentTable) add(e segmentEntry) uint32 {
 	e.used = true
 	t.used++
+	t.store(&e, 1)
 	if t.free == cow.None {
 		return t.slab.Append(e)
 	}
@@ -43,6 +65,7 @@ func (t *segmentTable) add(e segmentEntry) uint32 {
 }
 
 func (t *segmentTable) remove(slot uint32) {
+	t.store(t.slab.At(slot), -1)
 	*t.slab.Mut(slot) = segmentEntry{next: t.free}
 	t.free = slot
 	t.used--

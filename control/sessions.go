@@ -245,6 +245,7 @@ func (s *State) dueOfNode(key string, n node) due {
 func (s *State) forgetSession(d due) int {
 	s.agenda.Delete(d)
 	s.sessions.Delete(d.number)
+	s.forgetTold(d.number)
 	return 1
 }
 

@@ -12,7 +12,7 @@ import (
 
 // snapshotVersion is the first value of a snapshot. A change of what follows takes a new number,
 // and ReadState goes on to read the old ones.
-const snapshotVersion = 2
+const snapshotVersion = 3
 
 // Snapshot is a state as it was at one moment. It is written out by one goroutine while another
 // goes on with Apply, and then released.
@@ -34,6 +34,9 @@ type Snapshot struct {
 	nodes      *btree.Map[string, node]
 	walls      wallsSnapshot
 	groups     *btree.Map[string, *group]
+	meter      *btree.Map[string, []int64]
+	told       *btree.Map[string, []int64]
+	meterSince int64
 }
 
 // scalars are the values of a state that are single numbers.
@@ -77,6 +80,9 @@ func (s *State) Snapshot() *Snapshot {
 		nodes:      s.nodes.Copy(),
 		walls:      s.snapshotWalls(),
 		groups:     s.groups.Copy(),
+		meter:      s.meter.Copy(),
+		told:       s.told.Copy(),
+		meterSince: s.meterSince,
 	}
 }
 
@@ -105,6 +111,7 @@ func (sn *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	sn.writeProducers(e)
 	sn.writeSessions(e)
 	sn.writeGroups(e)
+	sn.writeMeter(e)
 	err := e.close()
 	return e.n, err
 }

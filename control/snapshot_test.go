@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/tidwall/btree"
+
 	"github.com/isthmusdata/isthmus/control/controlpb"
 	"github.com/isthmusdata/isthmus/internal/cow"
 )
@@ -18,7 +20,7 @@ var derived = map[string][]string{
 		"wordOf", "topicByID", "producerAt", "idAt", "agenda",
 		// Lists and tables are compared entry by entry below.
 		"shares", "topics", "partitions", "dying", "blocks", "segments", "dead", "producers", "producerIDs",
-		"sessions", "nodes", "groups", "agentGroups", "grants", "bindings", "joinTokens", "gossip", "audit",
+		"sessions", "nodes", "groups", "agentGroups", "grants", "bindings", "joinTokens", "gossip", "audit", "meter", "told",
 		"grantsOf", "liveOf", "ownIDs",
 	},
 	"topicEntry": {"places", "passes"},
@@ -107,6 +109,12 @@ func entries(s *State) []any {
 		out = append(out, &named[string]{fmt.Sprint(number), fmt.Sprintf("%+v", v)})
 		return true
 	})
+	for _, m := range []*btree.Map[string, []int64]{&s.meter, &s.told} {
+		m.Scan(func(key string, v []int64) bool { out = append(out, &named[[]int64]{key, v}); return true })
+	}
+	for w := range s.words {
+		out = append(out, &named[stored]{s.words[w], s.segments.storedOf(uint16(w))})
+	}
 	s.nodes.Scan(func(name string, v node) bool { out = append(out, &named[node]{name, v}); return true })
 	s.dead.Scan(func(_ uint64, v DeadObject) bool { out = append(out, &v); return true })
 	s.sessions.Scan(func(_ uint64, v *session) bool { out = append(out, v); return true })

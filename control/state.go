@@ -43,6 +43,10 @@ type State struct {
 	audit     btree.Map[uint64, *controlpb.AuditEvent] // by number, oldest first
 	nextEvent uint64
 
+	meter      btree.Map[string, []int64] // what agents did, by meterKey; lists are never changed
+	told       btree.Map[string, []int64] // what each session told of each share, by toldKey
+	meterSince int64                      // when the first session began that told anything; 0: none did
+
 	topics        btree.Map[string, *topicEntry] // by name
 	topicByID     map[topic.ID]*topicEntry
 	partitions    cow.List[partition, *partition]

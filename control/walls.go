@@ -61,6 +61,8 @@ const (
 	CallChange
 	// CallAudit reads who did what.
 	CallAudit
+	// CallMeter reads what agents did for each share.
+	CallMeter
 )
 
 // Call is what is asked for. Share and Topic are empty where the call names none. A call that names several topics or
@@ -169,7 +171,7 @@ func (s *State) Allow(who Caller, what Call) Decision {
 		return allow()
 	case CallTunnel:
 		return s.allowTunnel(&st, what)
-	case CallConfirmClock, CallWalls, CallChange, CallAudit:
+	case CallConfirmClock, CallWalls, CallChange, CallAudit, CallMeter:
 		return allowAdmin(&st, codeClusterDenied)
 	}
 	return deny(codeInvalidRequest, "no such call")

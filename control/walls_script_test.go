@@ -177,7 +177,7 @@ func (w *script) showKeys(a *args) string {
 var callKinds = map[string]CallKind{
 	"commit": CallCommit, "plan": CallPlan, "watch": CallWatch, "list-offsets": CallListOffsets, "topics": CallTopics, "create": CallCreateTopic,
 	"login": CallLogin, "membership": CallMembership, "tunnel": CallTunnel, "status": CallStatus, "walls": CallWalls, "change": CallChange,
-	"audit": CallAudit,
+	"audit": CallAudit, "meter": CallMeter,
 }
 
 func (w *script) allow(a *args) string {

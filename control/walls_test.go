@@ -200,7 +200,7 @@ func FuzzWalls(f *testing.F) {
 			t.Fatalf("refused with %d, %q, and the walls went from %d to %d", r.Code, r.Reason, walls, w.s.Walls())
 		}
 		for _, caller := range tableCallers() {
-			for kind := CallCommit; kind <= CallAudit; kind++ {
+			for kind := CallCommit; kind <= CallMeter; kind++ {
 				d := w.s.Allow(caller.who, Call{Kind: kind, Share: name, Topic: name, Key: key, Group: name, Transactional: name})
 				if d.Allowed != (d.Code == 0) {
 					t.Fatalf("%+v", d)

@@ -238,7 +238,7 @@ func (a *agent) login(ctx, life context.Context) (err error) {
 	a.membership = client.NewMembership(a.client, request, client.Hooks{
 		Granted: func(g client.Grant) { a.granted(life, g) }, Ended: a.ended, Seeds: a.seeds, Walls: a.wallsChanged, Denied: a.denied,
 		Keys: func(k client.Keys) { a.rekey(life, k) }, Reached: func(ok bool) { a.cutOff(life, "control plane", !ok) },
-		Served: a.served,
+		Served: a.served, Metered: a.meter.Totals,
 	}, a.log)
 	notice := time.AfterFunc(operatorNotice, func() {
 		a.log.Info("waiting for the control plane", "control", a.config.Login.Addresses)

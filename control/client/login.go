@@ -108,7 +108,11 @@ type Usage struct {
 // Heartbeat keeps a session alive, or learns that it has ended. It says which epoch of the group's keys the agent is
 // ready for.
 func (c *Client) Heartbeat(ctx context.Context, session, epoch uint64, served ...Usage) (Beat, error) {
-	request := &controlpb.HeartbeatRequest{Session: session, KeysEpoch: epoch}
+	return c.heartbeat(ctx, session, epoch, served, nil)
+}
+
+func (c *Client) heartbeat(ctx context.Context, session, epoch uint64, served []Usage, metered []*controlpb.ShareMeter) (Beat, error) {
+	request := &controlpb.HeartbeatRequest{Session: session, KeysEpoch: epoch, Metered: metered}
 	for _, u := range served {
 		request.Fetched = append(request.Fetched, &controlpb.Usage{TopicId: u.Topic[:], Bytes: u.Bytes, Records: u.Records})
 	}

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/isthmusdata/isthmus/control/controlpb"
+	"github.com/isthmusdata/isthmus/internal/meter"
 	"github.com/isthmusdata/isthmus/internal/topic"
 )
 
@@ -28,6 +30,8 @@ type Hooks struct {
 	Keys func(Keys)
 	// Served says what was served of each topic since it was called last. May be nil.
 	Served func() []Usage
+	// Metered says what was done for each share since the agent started. May be nil.
+	Metered func() []meter.Total
 	// Denied: the control plane does not let the agent in, or no longer. It is asked again from time to time, for
 	// the wall may be opened. May be nil: Run then returns the error.
 	Denied func(error)
@@ -53,6 +57,7 @@ type Membership struct {
 
 	saying sync.Mutex // held while a heartbeat is under way
 	unsaid map[topic.ID]Usage
+	teller teller
 
 	telling sync.Mutex // held while Reached is called
 	silent  bool       // what it was told last
@@ -133,7 +138,7 @@ func (m *Membership) keep(ctx context.Context, g Grant) {
 			continue
 		case <-tick.C:
 		}
-		beat, err := m.beat(ctx, g)
+		beat, err := m.beat(ctx, g, false)
 		if err == nil {
 			m.hear()
 		}
@@ -170,7 +175,8 @@ func (m *Membership) compare(last, beat Beat, first bool) {
 	}
 }
 
-func (m *Membership) beat(ctx context.Context, g Grant) (Beat, error) {
+// beat sends a heartbeat; a last one tells everything at once.
+func (m *Membership) beat(ctx context.Context, g Grant, last bool) (Beat, error) {
 	ctx, cancel := context.WithTimeout(ctx, g.Lease)
 	defer cancel()
 	m.saying.Lock()
@@ -181,8 +187,13 @@ func (m *Membership) beat(ctx context.Context, g Grant) (Beat, error) {
 			m.unsaid[u.Topic] = Usage{u.Topic, sum.Bytes + u.Bytes, sum.Records + u.Records}
 		}
 	}
-	beat, err := m.client.Heartbeat(ctx, g.Session, m.epoch.Load(), slices.Collect(maps.Values(m.unsaid))...)
+	var news []*controlpb.ShareMeter
+	if m.hooks.Metered != nil {
+		news = m.teller.news(time.Now(), g.Session, m.hooks.Metered(), last)
+	}
+	beat, err := m.client.heartbeat(ctx, g.Session, m.epoch.Load(), slices.Collect(maps.Values(m.unsaid)), news)
 	if err == nil && !beat.Ended {
+		m.teller.hear(time.Now(), news)
 		clear(m.unsaid) // if the answer was lost, it is said again
 	}
 	return beat, err
@@ -194,7 +205,7 @@ func (m *Membership) Report(ctx context.Context) error {
 	if g.Session == 0 {
 		return nil
 	}
-	_, err := m.beat(ctx, g)
+	_, err := m.beat(ctx, g, true)
 	return err
 }
 

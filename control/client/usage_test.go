@@ -34,7 +34,7 @@ func TestUsageIsSaidUntilItIsHeard(t *testing.T) {
 		s.mu.Lock()
 		s.beats, s.fetched = []*controlpb.HeartbeatResponse{{Ended: c.ended}}, nil
 		s.mu.Unlock()
-		if _, err := m.beat(t.Context(), g); (err != nil) != c.away {
+		if _, err := m.beat(t.Context(), g, false); (err != nil) != c.away {
 			t.Errorf("beat %d: %v", i, err)
 		}
 		s.mu.Lock()

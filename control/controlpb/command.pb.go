@@ -106,6 +106,7 @@ type Command struct {
 	//	*Command_ConsumeToken
 	//	*Command_RotateKeys
 	//	*Command_Audit
+	//	*Command_Meter
 	Op            isCommand_Op `protobuf_oneof:"op"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -335,6 +336,15 @@ func (x *Command) GetAudit() *AuditCommand {
 	return nil
 }
 
+func (x *Command) GetMeter() *MeterCommand {
+	if x != nil {
+		if x, ok := x.Op.(*Command_Meter); ok {
+			return x.Meter
+		}
+	}
+	return nil
+}
+
 type isCommand_Op interface {
 	isCommand_Op()
 }
@@ -419,6 +429,10 @@ type Command_Audit struct {
 	Audit *AuditCommand `protobuf:"bytes,21,opt,name=audit,proto3,oneof"`
 }
 
+type Command_Meter struct {
+	Meter *MeterCommand `protobuf:"bytes,22,opt,name=meter,proto3,oneof"`
+}
+
 func (*Command_Commit) isCommand_Op() {}
 
 func (*Command_Login) isCommand_Op() {}
@@ -458,6 +472,8 @@ func (*Command_ConsumeToken) isCommand_Op() {}
 func (*Command_RotateKeys) isCommand_Op() {}
 
 func (*Command_Audit) isCommand_Op() {}
+
+func (*Command_Meter) isCommand_Op() {}
 
 type LoginCommand struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1379,6 +1395,7 @@ type StateLimits struct {
 	MaxBindings            int64                  `protobuf:"varint,29,opt,name=max_bindings,json=maxBindings,proto3" json:"max_bindings,omitempty"`
 	MaxJoinTokens          int64                  `protobuf:"varint,30,opt,name=max_join_tokens,json=maxJoinTokens,proto3" json:"max_join_tokens,omitempty"`
 	MaxAuditEvents         int64                  `protobuf:"varint,31,opt,name=max_audit_events,json=maxAuditEvents,proto3" json:"max_audit_events,omitempty"`
+	MaxMeterRows           int64                  `protobuf:"varint,32,opt,name=max_meter_rows,json=maxMeterRows,proto3" json:"max_meter_rows,omitempty"`
 	unknownFields          protoimpl.UnknownFields
 	sizeCache              protoimpl.SizeCache
 }
@@ -1626,6 +1643,13 @@ func (x *StateLimits) GetMaxJoinTokens() int64 {
 func (x *StateLimits) GetMaxAuditEvents() int64 {
 	if x != nil {
 		return x.MaxAuditEvents
+	}
+	return 0
+}
+
+func (x *StateLimits) GetMaxMeterRows() int64 {
+	if x != nil {
+		return x.MaxMeterRows
 	}
 	return 0
 }
@@ -1968,6 +1992,104 @@ func (x *AuditCommand) GetEvents() []*AuditEvent {
 	return nil
 }
 
+// MeterCommand tells what agents have done for their shares.
+type MeterCommand struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Metered       []*SessionMeter        `protobuf:"bytes,1,rep,name=metered,proto3" json:"metered,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MeterCommand) Reset() {
+	*x = MeterCommand{}
+	mi := &file_control_controlpb_command_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MeterCommand) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MeterCommand) ProtoMessage() {}
+
+func (x *MeterCommand) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_command_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MeterCommand.ProtoReflect.Descriptor instead.
+func (*MeterCommand) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_command_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *MeterCommand) GetMetered() []*SessionMeter {
+	if x != nil {
+		return x.Metered
+	}
+	return nil
+}
+
+// SessionMeter is what an agent told last.
+type SessionMeter struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       uint64                 `protobuf:"varint,1,opt,name=session,proto3" json:"session,omitempty"`
+	Shares        []*ShareMeter          `protobuf:"bytes,2,rep,name=shares,proto3" json:"shares,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SessionMeter) Reset() {
+	*x = SessionMeter{}
+	mi := &file_control_controlpb_command_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SessionMeter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SessionMeter) ProtoMessage() {}
+
+func (x *SessionMeter) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_command_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SessionMeter.ProtoReflect.Descriptor instead.
+func (*SessionMeter) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_command_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *SessionMeter) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *SessionMeter) GetShares() []*ShareMeter {
+	if x != nil {
+		return x.Shares
+	}
+	return nil
+}
+
 var File_control_controlpb_command_proto protoreflect.FileDescriptor
 
 const file_control_controlpb_command_proto_rawDesc = "" +
@@ -1975,7 +2097,7 @@ const file_control_controlpb_command_proto_rawDesc = "" +
 	"\x1fcontrol/controlpb/command.proto\x12\x12isthmus.control.v1\x1a\x1fcontrol/controlpb/control.proto\"T\n" +
 	"\x05Entry\x127\n" +
 	"\bcommands\x18\x01 \x03(\v2\x1b.isthmus.control.v1.CommandR\bcommands\x12\x12\n" +
-	"\x04term\x18\x02 \x01(\x04R\x04term\"\xf0\v\n" +
+	"\x04term\x18\x02 \x01(\x04R\x04term\"\xaa\f\n" +
 	"\aCommand\x12\x12\n" +
 	"\x04time\x18\x01 \x01(\x03R\x04time\x12;\n" +
 	"\x06commit\x18\x02 \x01(\v2!.isthmus.control.v1.CommitRequestH\x00R\x06commit\x128\n" +
@@ -2001,7 +2123,8 @@ const file_control_controlpb_command_proto_rawDesc = "" +
 	"\rconsume_token\x18\x13 \x01(\v2'.isthmus.control.v1.ConsumeTokenCommandH\x00R\fconsumeToken\x12H\n" +
 	"\vrotate_keys\x18\x14 \x01(\v2%.isthmus.control.v1.RotateKeysCommandH\x00R\n" +
 	"rotateKeys\x128\n" +
-	"\x05audit\x18\x15 \x01(\v2 .isthmus.control.v1.AuditCommandH\x00R\x05auditB\x04\n" +
+	"\x05audit\x18\x15 \x01(\v2 .isthmus.control.v1.AuditCommandH\x00R\x05audit\x128\n" +
+	"\x05meter\x18\x16 \x01(\v2 .isthmus.control.v1.MeterCommandH\x00R\x05meterB\x04\n" +
 	"\x02op\"\x9f\x01\n" +
 	"\fLoginCommand\x12:\n" +
 	"\arequest\x18\x01 \x01(\v2 .isthmus.control.v1.LoginRequestR\arequest\x12\x1d\n" +
@@ -2083,7 +2206,7 @@ const file_control_controlpb_command_proto_rawDesc = "" +
 	"\fElectCommand\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x16\n" +
 	"\x06frozen\x18\x02 \x01(\bR\x06frozen\x127\n" +
-	"\x06limits\x18\x03 \x01(\v2\x1f.isthmus.control.v1.StateLimitsR\x06limits\"\xbd\t\n" +
+	"\x06limits\x18\x03 \x01(\v2\x1f.isthmus.control.v1.StateLimitsR\x06limits\"\xe3\t\n" +
 	"\vStateLimits\x12\x1d\n" +
 	"\n" +
 	"max_topics\x18\x01 \x01(\x03R\tmaxTopics\x12%\n" +
@@ -2121,7 +2244,8 @@ const file_control_controlpb_command_proto_rawDesc = "" +
 	"max_grants\x18\x1c \x01(\x03R\tmaxGrants\x12!\n" +
 	"\fmax_bindings\x18\x1d \x01(\x03R\vmaxBindings\x12&\n" +
 	"\x0fmax_join_tokens\x18\x1e \x01(\x03R\rmaxJoinTokens\x12(\n" +
-	"\x10max_audit_events\x18\x1f \x01(\x03R\x0emaxAuditEvents\"\r\n" +
+	"\x10max_audit_events\x18\x1f \x01(\x03R\x0emaxAuditEvents\x12$\n" +
+	"\x0emax_meter_rows\x18  \x01(\x03R\fmaxMeterRows\"\r\n" +
 	"\vTickCommand\"E\n" +
 	"\x12CreateShareCommand\x12/\n" +
 	"\x05share\x18\x01 \x01(\v2\x19.isthmus.control.v1.ShareR\x05share\"\x15\n" +
@@ -2139,7 +2263,12 @@ const file_control_controlpb_command_proto_rawDesc = "" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"F\n" +
 	"\fAuditCommand\x126\n" +
-	"\x06events\x18\x01 \x03(\v2\x1e.isthmus.control.v1.AuditEventR\x06eventsB2Z0github.com/isthmusdata/isthmus/control/controlpbb\x06proto3"
+	"\x06events\x18\x01 \x03(\v2\x1e.isthmus.control.v1.AuditEventR\x06events\"J\n" +
+	"\fMeterCommand\x12:\n" +
+	"\ametered\x18\x01 \x03(\v2 .isthmus.control.v1.SessionMeterR\ametered\"`\n" +
+	"\fSessionMeter\x12\x18\n" +
+	"\asession\x18\x01 \x01(\x04R\asession\x126\n" +
+	"\x06shares\x18\x02 \x03(\v2\x1e.isthmus.control.v1.ShareMeterR\x06sharesB2Z0github.com/isthmusdata/isthmus/control/controlpbb\x06proto3"
 
 var (
 	file_control_controlpb_command_proto_rawDescOnce sync.Once
@@ -2153,7 +2282,7 @@ func file_control_controlpb_command_proto_rawDescGZIP() []byte {
 	return file_control_controlpb_command_proto_rawDescData
 }
 
-var file_control_controlpb_command_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_control_controlpb_command_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_control_controlpb_command_proto_goTypes = []any{
 	(*Entry)(nil),                   // 0: isthmus.control.v1.Entry
 	(*Command)(nil),                 // 1: isthmus.control.v1.Command
@@ -2179,21 +2308,24 @@ var file_control_controlpb_command_proto_goTypes = []any{
 	(*ConsumeTokenCommand)(nil),     // 21: isthmus.control.v1.ConsumeTokenCommand
 	(*RotateKeysCommand)(nil),       // 22: isthmus.control.v1.RotateKeysCommand
 	(*AuditCommand)(nil),            // 23: isthmus.control.v1.AuditCommand
-	nil,                             // 24: isthmus.control.v1.CreateTopicCommand.ConfigEntry
-	nil,                             // 25: isthmus.control.v1.AlterTopicConfigCommand.ConfigEntry
-	(*CommitRequest)(nil),           // 26: isthmus.control.v1.CommitRequest
-	(*EndSessionRequest)(nil),       // 27: isthmus.control.v1.EndSessionRequest
-	(*LoginRequest)(nil),            // 28: isthmus.control.v1.LoginRequest
-	(*Partition)(nil),               // 29: isthmus.control.v1.Partition
-	(*Share)(nil),                   // 30: isthmus.control.v1.Share
-	(*WallChange)(nil),              // 31: isthmus.control.v1.WallChange
-	(*AuditEvent)(nil),              // 32: isthmus.control.v1.AuditEvent
+	(*MeterCommand)(nil),            // 24: isthmus.control.v1.MeterCommand
+	(*SessionMeter)(nil),            // 25: isthmus.control.v1.SessionMeter
+	nil,                             // 26: isthmus.control.v1.CreateTopicCommand.ConfigEntry
+	nil,                             // 27: isthmus.control.v1.AlterTopicConfigCommand.ConfigEntry
+	(*CommitRequest)(nil),           // 28: isthmus.control.v1.CommitRequest
+	(*EndSessionRequest)(nil),       // 29: isthmus.control.v1.EndSessionRequest
+	(*LoginRequest)(nil),            // 30: isthmus.control.v1.LoginRequest
+	(*Partition)(nil),               // 31: isthmus.control.v1.Partition
+	(*Share)(nil),                   // 32: isthmus.control.v1.Share
+	(*WallChange)(nil),              // 33: isthmus.control.v1.WallChange
+	(*AuditEvent)(nil),              // 34: isthmus.control.v1.AuditEvent
+	(*ShareMeter)(nil),              // 35: isthmus.control.v1.ShareMeter
 }
 var file_control_controlpb_command_proto_depIdxs = []int32{
 	1,  // 0: isthmus.control.v1.Entry.commands:type_name -> isthmus.control.v1.Command
-	26, // 1: isthmus.control.v1.Command.commit:type_name -> isthmus.control.v1.CommitRequest
+	28, // 1: isthmus.control.v1.Command.commit:type_name -> isthmus.control.v1.CommitRequest
 	2,  // 2: isthmus.control.v1.Command.login:type_name -> isthmus.control.v1.LoginCommand
-	27, // 3: isthmus.control.v1.Command.end_session:type_name -> isthmus.control.v1.EndSessionRequest
+	29, // 3: isthmus.control.v1.Command.end_session:type_name -> isthmus.control.v1.EndSessionRequest
 	3,  // 4: isthmus.control.v1.Command.create_topic:type_name -> isthmus.control.v1.CreateTopicCommand
 	4,  // 5: isthmus.control.v1.Command.delete_topic:type_name -> isthmus.control.v1.DeleteTopicCommand
 	5,  // 6: isthmus.control.v1.Command.create_partitions:type_name -> isthmus.control.v1.CreatePartitionsCommand
@@ -2211,22 +2343,25 @@ var file_control_controlpb_command_proto_depIdxs = []int32{
 	21, // 18: isthmus.control.v1.Command.consume_token:type_name -> isthmus.control.v1.ConsumeTokenCommand
 	22, // 19: isthmus.control.v1.Command.rotate_keys:type_name -> isthmus.control.v1.RotateKeysCommand
 	23, // 20: isthmus.control.v1.Command.audit:type_name -> isthmus.control.v1.AuditCommand
-	28, // 21: isthmus.control.v1.LoginCommand.request:type_name -> isthmus.control.v1.LoginRequest
-	24, // 22: isthmus.control.v1.CreateTopicCommand.config:type_name -> isthmus.control.v1.CreateTopicCommand.ConfigEntry
-	25, // 23: isthmus.control.v1.AlterTopicConfigCommand.config:type_name -> isthmus.control.v1.AlterTopicConfigCommand.ConfigEntry
-	9,  // 24: isthmus.control.v1.CommitOffsetsCommand.offsets:type_name -> isthmus.control.v1.GroupOffset
-	29, // 25: isthmus.control.v1.DeleteOffsetsCommand.partitions:type_name -> isthmus.control.v1.Partition
-	12, // 26: isthmus.control.v1.SyncGroupCommand.members:type_name -> isthmus.control.v1.GroupMember
-	13, // 27: isthmus.control.v1.GroupMember.protocols:type_name -> isthmus.control.v1.GroupProtocol
-	16, // 28: isthmus.control.v1.ElectCommand.limits:type_name -> isthmus.control.v1.StateLimits
-	30, // 29: isthmus.control.v1.CreateShareCommand.share:type_name -> isthmus.control.v1.Share
-	31, // 30: isthmus.control.v1.ChangeWallsCommand.change:type_name -> isthmus.control.v1.WallChange
-	32, // 31: isthmus.control.v1.AuditCommand.events:type_name -> isthmus.control.v1.AuditEvent
-	32, // [32:32] is the sub-list for method output_type
-	32, // [32:32] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	24, // 21: isthmus.control.v1.Command.meter:type_name -> isthmus.control.v1.MeterCommand
+	30, // 22: isthmus.control.v1.LoginCommand.request:type_name -> isthmus.control.v1.LoginRequest
+	26, // 23: isthmus.control.v1.CreateTopicCommand.config:type_name -> isthmus.control.v1.CreateTopicCommand.ConfigEntry
+	27, // 24: isthmus.control.v1.AlterTopicConfigCommand.config:type_name -> isthmus.control.v1.AlterTopicConfigCommand.ConfigEntry
+	9,  // 25: isthmus.control.v1.CommitOffsetsCommand.offsets:type_name -> isthmus.control.v1.GroupOffset
+	31, // 26: isthmus.control.v1.DeleteOffsetsCommand.partitions:type_name -> isthmus.control.v1.Partition
+	12, // 27: isthmus.control.v1.SyncGroupCommand.members:type_name -> isthmus.control.v1.GroupMember
+	13, // 28: isthmus.control.v1.GroupMember.protocols:type_name -> isthmus.control.v1.GroupProtocol
+	16, // 29: isthmus.control.v1.ElectCommand.limits:type_name -> isthmus.control.v1.StateLimits
+	32, // 30: isthmus.control.v1.CreateShareCommand.share:type_name -> isthmus.control.v1.Share
+	33, // 31: isthmus.control.v1.ChangeWallsCommand.change:type_name -> isthmus.control.v1.WallChange
+	34, // 32: isthmus.control.v1.AuditCommand.events:type_name -> isthmus.control.v1.AuditEvent
+	25, // 33: isthmus.control.v1.MeterCommand.metered:type_name -> isthmus.control.v1.SessionMeter
+	35, // 34: isthmus.control.v1.SessionMeter.shares:type_name -> isthmus.control.v1.ShareMeter
+	35, // [35:35] is the sub-list for method output_type
+	35, // [35:35] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_control_controlpb_command_proto_init() }
@@ -2256,6 +2391,7 @@ func file_control_controlpb_command_proto_init() {
 		(*Command_ConsumeToken)(nil),
 		(*Command_RotateKeys)(nil),
 		(*Command_Audit)(nil),
+		(*Command_Meter)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2263,7 +2399,7 @@ func file_control_controlpb_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_controlpb_command_proto_rawDesc), len(file_control_controlpb_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

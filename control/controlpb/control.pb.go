@@ -3485,6 +3485,7 @@ type HeartbeatRequest struct {
 	Session       uint64                 `protobuf:"varint,1,opt,name=session,proto3" json:"session,omitempty"`
 	KeysEpoch     uint64                 `protobuf:"varint,2,opt,name=keys_epoch,json=keysEpoch,proto3" json:"keys_epoch,omitempty"` // of the gossip keys in use
 	Fetched       []*Usage               `protobuf:"bytes,3,rep,name=fetched,proto3" json:"fetched,omitempty"`
+	Metered       []*ShareMeter          `protobuf:"bytes,4,rep,name=metered,proto3" json:"metered,omitempty"` // of shares whose sums have changed, once in a while
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3540,6 +3541,301 @@ func (x *HeartbeatRequest) GetFetched() []*Usage {
 	return nil
 }
 
+func (x *HeartbeatRequest) GetMetered() []*ShareMeter {
+	if x != nil {
+		return x.Metered
+	}
+	return nil
+}
+
+// ShareMeter is what an agent has done for a share since its session began: sums that only rise, so that saying them twice
+// changes nothing. They stand in the order of internal/meter.Count; new ones are added at the end.
+type ShareMeter struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Share         string                 `protobuf:"bytes,1,opt,name=share,proto3" json:"share,omitempty"`
+	Totals        []int64                `protobuf:"varint,2,rep,packed,name=totals,proto3" json:"totals,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShareMeter) Reset() {
+	*x = ShareMeter{}
+	mi := &file_control_controlpb_control_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShareMeter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShareMeter) ProtoMessage() {}
+
+func (x *ShareMeter) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_control_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShareMeter.ProtoReflect.Descriptor instead.
+func (*ShareMeter) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *ShareMeter) GetShare() string {
+	if x != nil {
+		return x.Share
+	}
+	return ""
+}
+
+func (x *ShareMeter) GetTotals() []int64 {
+	if x != nil {
+		return x.Totals
+	}
+	return nil
+}
+
+type MeterRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	SpanMs        int64                  `protobuf:"varint,1,opt,name=span_ms,json=spanMs,proto3" json:"span_ms,omitempty"` // how far back, up to 31 days
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MeterRequest) Reset() {
+	*x = MeterRequest{}
+	mi := &file_control_controlpb_control_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MeterRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MeterRequest) ProtoMessage() {}
+
+func (x *MeterRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_control_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MeterRequest.ProtoReflect.Descriptor instead.
+func (*MeterRequest) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *MeterRequest) GetSpanMs() int64 {
+	if x != nil {
+		return x.SpanMs
+	}
+	return 0
+}
+
+type MeterResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	From          int64                  `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"` // Unix milliseconds: where the first of the sums begins, on a full minute, hour or day
+	Until         int64                  `protobuf:"varint,2,opt,name=until,proto3" json:"until,omitempty"`
+	Rows          []*MeterRow            `protobuf:"bytes,3,rep,name=rows,proto3" json:"rows,omitempty"`
+	Stored        []*ShareStored         `protobuf:"bytes,4,rep,name=stored,proto3" json:"stored,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MeterResponse) Reset() {
+	*x = MeterResponse{}
+	mi := &file_control_controlpb_control_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MeterResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MeterResponse) ProtoMessage() {}
+
+func (x *MeterResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_control_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MeterResponse.ProtoReflect.Descriptor instead.
+func (*MeterResponse) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *MeterResponse) GetFrom() int64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *MeterResponse) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
+func (x *MeterResponse) GetRows() []*MeterRow {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+func (x *MeterResponse) GetStored() []*ShareStored {
+	if x != nil {
+		return x.Stored
+	}
+	return nil
+}
+
+// MeterRow is what the agents of a group did for a share. Both are empty where there were too many to tell apart.
+type MeterRow struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	Share         string                 `protobuf:"bytes,2,opt,name=share,proto3" json:"share,omitempty"`
+	Counts        []int64                `protobuf:"varint,3,rep,packed,name=counts,proto3" json:"counts,omitempty"` // as in ShareMeter
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MeterRow) Reset() {
+	*x = MeterRow{}
+	mi := &file_control_controlpb_control_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MeterRow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MeterRow) ProtoMessage() {}
+
+func (x *MeterRow) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_control_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MeterRow.ProtoReflect.Descriptor instead.
+func (*MeterRow) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *MeterRow) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *MeterRow) GetShare() string {
+	if x != nil {
+		return x.Share
+	}
+	return ""
+}
+
+func (x *MeterRow) GetCounts() []int64 {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+// ShareStored is what lies in a share's bucket now and is referred to.
+type ShareStored struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Share         string                 `protobuf:"bytes,1,opt,name=share,proto3" json:"share,omitempty"`
+	Bytes         int64                  `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Objects       int64                  `protobuf:"varint,3,opt,name=objects,proto3" json:"objects,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShareStored) Reset() {
+	*x = ShareStored{}
+	mi := &file_control_controlpb_control_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShareStored) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShareStored) ProtoMessage() {}
+
+func (x *ShareStored) ProtoReflect() protoreflect.Message {
+	mi := &file_control_controlpb_control_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShareStored.ProtoReflect.Descriptor instead.
+func (*ShareStored) Descriptor() ([]byte, []int) {
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *ShareStored) GetShare() string {
+	if x != nil {
+		return x.Share
+	}
+	return ""
+}
+
+func (x *ShareStored) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *ShareStored) GetObjects() int64 {
+	if x != nil {
+		return x.Objects
+	}
+	return 0
+}
+
 type HeartbeatResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ended         bool                   `protobuf:"varint,1,opt,name=ended,proto3" json:"ended,omitempty"`
@@ -3555,7 +3851,7 @@ type HeartbeatResponse struct {
 
 func (x *HeartbeatResponse) Reset() {
 	*x = HeartbeatResponse{}
-	mi := &file_control_controlpb_control_proto_msgTypes[45]
+	mi := &file_control_controlpb_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3567,7 +3863,7 @@ func (x *HeartbeatResponse) String() string {
 func (*HeartbeatResponse) ProtoMessage() {}
 
 func (x *HeartbeatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_controlpb_control_proto_msgTypes[45]
+	mi := &file_control_controlpb_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3580,7 +3876,7 @@ func (x *HeartbeatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatResponse.ProtoReflect.Descriptor instead.
 func (*HeartbeatResponse) Descriptor() ([]byte, []int) {
-	return file_control_controlpb_control_proto_rawDescGZIP(), []int{45}
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *HeartbeatResponse) GetEnded() bool {
@@ -3641,7 +3937,7 @@ type EndSessionRequest struct {
 
 func (x *EndSessionRequest) Reset() {
 	*x = EndSessionRequest{}
-	mi := &file_control_controlpb_control_proto_msgTypes[46]
+	mi := &file_control_controlpb_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3653,7 +3949,7 @@ func (x *EndSessionRequest) String() string {
 func (*EndSessionRequest) ProtoMessage() {}
 
 func (x *EndSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_controlpb_control_proto_msgTypes[46]
+	mi := &file_control_controlpb_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3666,7 +3962,7 @@ func (x *EndSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndSessionRequest.ProtoReflect.Descriptor instead.
 func (*EndSessionRequest) Descriptor() ([]byte, []int) {
-	return file_control_controlpb_control_proto_rawDescGZIP(), []int{46}
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *EndSessionRequest) GetSession() uint64 {
@@ -3684,7 +3980,7 @@ type EndSessionResponse struct {
 
 func (x *EndSessionResponse) Reset() {
 	*x = EndSessionResponse{}
-	mi := &file_control_controlpb_control_proto_msgTypes[47]
+	mi := &file_control_controlpb_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3696,7 +3992,7 @@ func (x *EndSessionResponse) String() string {
 func (*EndSessionResponse) ProtoMessage() {}
 
 func (x *EndSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_controlpb_control_proto_msgTypes[47]
+	mi := &file_control_controlpb_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3709,7 +4005,7 @@ func (x *EndSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndSessionResponse.ProtoReflect.Descriptor instead.
 func (*EndSessionResponse) Descriptor() ([]byte, []int) {
-	return file_control_controlpb_control_proto_rawDescGZIP(), []int{47}
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{52}
 }
 
 type CallRequest struct {
@@ -3727,7 +4023,7 @@ type CallRequest struct {
 
 func (x *CallRequest) Reset() {
 	*x = CallRequest{}
-	mi := &file_control_controlpb_control_proto_msgTypes[48]
+	mi := &file_control_controlpb_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3739,7 +4035,7 @@ func (x *CallRequest) String() string {
 func (*CallRequest) ProtoMessage() {}
 
 func (x *CallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_controlpb_control_proto_msgTypes[48]
+	mi := &file_control_controlpb_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3752,7 +4048,7 @@ func (x *CallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallRequest.ProtoReflect.Descriptor instead.
 func (*CallRequest) Descriptor() ([]byte, []int) {
-	return file_control_controlpb_control_proto_rawDescGZIP(), []int{48}
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *CallRequest) GetSession() uint64 {
@@ -3813,7 +4109,7 @@ type CallResponse struct {
 
 func (x *CallResponse) Reset() {
 	*x = CallResponse{}
-	mi := &file_control_controlpb_control_proto_msgTypes[49]
+	mi := &file_control_controlpb_control_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3825,7 +4121,7 @@ func (x *CallResponse) String() string {
 func (*CallResponse) ProtoMessage() {}
 
 func (x *CallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_controlpb_control_proto_msgTypes[49]
+	mi := &file_control_controlpb_control_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3838,7 +4134,7 @@ func (x *CallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallResponse.ProtoReflect.Descriptor instead.
 func (*CallResponse) Descriptor() ([]byte, []int) {
-	return file_control_controlpb_control_proto_rawDescGZIP(), []int{49}
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *CallResponse) GetBody() []byte {
@@ -3856,7 +4152,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_control_controlpb_control_proto_msgTypes[50]
+	mi := &file_control_controlpb_control_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3868,7 +4164,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_controlpb_control_proto_msgTypes[50]
+	mi := &file_control_controlpb_control_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3881,7 +4177,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_control_controlpb_control_proto_rawDescGZIP(), []int{50}
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{55}
 }
 
 type StatusResponse struct {
@@ -3906,7 +4202,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_control_controlpb_control_proto_msgTypes[51]
+	mi := &file_control_controlpb_control_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3918,7 +4214,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_controlpb_control_proto_msgTypes[51]
+	mi := &file_control_controlpb_control_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3931,7 +4227,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_control_controlpb_control_proto_rawDescGZIP(), []int{51}
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *StatusResponse) GetCluster() string {
@@ -4041,7 +4337,7 @@ type ConfirmClockRequest struct {
 
 func (x *ConfirmClockRequest) Reset() {
 	*x = ConfirmClockRequest{}
-	mi := &file_control_controlpb_control_proto_msgTypes[52]
+	mi := &file_control_controlpb_control_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4053,7 +4349,7 @@ func (x *ConfirmClockRequest) String() string {
 func (*ConfirmClockRequest) ProtoMessage() {}
 
 func (x *ConfirmClockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_control_controlpb_control_proto_msgTypes[52]
+	mi := &file_control_controlpb_control_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4066,7 +4362,7 @@ func (x *ConfirmClockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmClockRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmClockRequest) Descriptor() ([]byte, []int) {
-	return file_control_controlpb_control_proto_rawDescGZIP(), []int{52}
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ConfirmClockRequest) GetSession() uint64 {
@@ -4085,7 +4381,7 @@ type ConfirmClockResponse struct {
 
 func (x *ConfirmClockResponse) Reset() {
 	*x = ConfirmClockResponse{}
-	mi := &file_control_controlpb_control_proto_msgTypes[53]
+	mi := &file_control_controlpb_control_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4097,7 +4393,7 @@ func (x *ConfirmClockResponse) String() string {
 func (*ConfirmClockResponse) ProtoMessage() {}
 
 func (x *ConfirmClockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_control_controlpb_control_proto_msgTypes[53]
+	mi := &file_control_controlpb_control_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4110,7 +4406,7 @@ func (x *ConfirmClockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmClockResponse.ProtoReflect.Descriptor instead.
 func (*ConfirmClockResponse) Descriptor() ([]byte, []int) {
-	return file_control_controlpb_control_proto_rawDescGZIP(), []int{53}
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ConfirmClockResponse) GetTime() int64 {
@@ -4135,7 +4431,7 @@ type AgentStatus struct {
 
 func (x *AgentStatus) Reset() {
 	*x = AgentStatus{}
-	mi := &file_control_controlpb_control_proto_msgTypes[54]
+	mi := &file_control_controlpb_control_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4147,7 +4443,7 @@ func (x *AgentStatus) String() string {
 func (*AgentStatus) ProtoMessage() {}
 
 func (x *AgentStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_control_controlpb_control_proto_msgTypes[54]
+	mi := &file_control_controlpb_control_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4160,7 +4456,7 @@ func (x *AgentStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentStatus.ProtoReflect.Descriptor instead.
 func (*AgentStatus) Descriptor() ([]byte, []int) {
-	return file_control_controlpb_control_proto_rawDescGZIP(), []int{54}
+	return file_control_controlpb_control_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *AgentStatus) GetAgent() string {
@@ -4512,12 +4808,32 @@ const file_control_controlpb_control_proto_rawDesc = "" +
 	"\x05Usage\x12\x19\n" +
 	"\btopic_id\x18\x01 \x01(\fR\atopicId\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x03R\x05bytes\x12\x18\n" +
-	"\arecords\x18\x03 \x01(\x03R\arecords\"\x80\x01\n" +
+	"\arecords\x18\x03 \x01(\x03R\arecords\"\xba\x01\n" +
 	"\x10HeartbeatRequest\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x04R\asession\x12\x1d\n" +
 	"\n" +
 	"keys_epoch\x18\x02 \x01(\x04R\tkeysEpoch\x123\n" +
-	"\afetched\x18\x03 \x03(\v2\x19.isthmus.control.v1.UsageR\afetched\"\x85\x02\n" +
+	"\afetched\x18\x03 \x03(\v2\x19.isthmus.control.v1.UsageR\afetched\x128\n" +
+	"\ametered\x18\x04 \x03(\v2\x1e.isthmus.control.v1.ShareMeterR\ametered\":\n" +
+	"\n" +
+	"ShareMeter\x12\x14\n" +
+	"\x05share\x18\x01 \x01(\tR\x05share\x12\x16\n" +
+	"\x06totals\x18\x02 \x03(\x03R\x06totals\"'\n" +
+	"\fMeterRequest\x12\x17\n" +
+	"\aspan_ms\x18\x01 \x01(\x03R\x06spanMs\"\xa4\x01\n" +
+	"\rMeterResponse\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\x03R\x04from\x12\x14\n" +
+	"\x05until\x18\x02 \x01(\x03R\x05until\x120\n" +
+	"\x04rows\x18\x03 \x03(\v2\x1c.isthmus.control.v1.MeterRowR\x04rows\x127\n" +
+	"\x06stored\x18\x04 \x03(\v2\x1f.isthmus.control.v1.ShareStoredR\x06stored\"N\n" +
+	"\bMeterRow\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x14\n" +
+	"\x05share\x18\x02 \x01(\tR\x05share\x12\x16\n" +
+	"\x06counts\x18\x03 \x03(\x03R\x06counts\"S\n" +
+	"\vShareStored\x12\x14\n" +
+	"\x05share\x18\x01 \x01(\tR\x05share\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x03R\x05bytes\x12\x18\n" +
+	"\aobjects\x18\x03 \x01(\x03R\aobjects\"\x85\x02\n" +
 	"\x11HeartbeatResponse\x12\x14\n" +
 	"\x05ended\x18\x01 \x01(\bR\x05ended\x12\x14\n" +
 	"\x05seeds\x18\x02 \x03(\tR\x05seeds\x122\n" +
@@ -4593,10 +4909,11 @@ const file_control_controlpb_control_proto_rawDesc = "" +
 	"\fWallsService\x12O\n" +
 	"\x06Change\x12!.isthmus.control.v1.ChangeRequest\x1a\".isthmus.control.v1.ChangeResponse\x12L\n" +
 	"\x05Walls\x12 .isthmus.control.v1.WallsRequest\x1a!.isthmus.control.v1.WallsResponse\x12L\n" +
-	"\x05Audit\x12 .isthmus.control.v1.AuditRequest\x1a!.isthmus.control.v1.AuditResponse2\xc3\x01\n" +
+	"\x05Audit\x12 .isthmus.control.v1.AuditRequest\x1a!.isthmus.control.v1.AuditResponse2\x91\x02\n" +
 	"\rStatusService\x12O\n" +
 	"\x06Status\x12!.isthmus.control.v1.StatusRequest\x1a\".isthmus.control.v1.StatusResponse\x12a\n" +
-	"\fConfirmClock\x12'.isthmus.control.v1.ConfirmClockRequest\x1a(.isthmus.control.v1.ConfirmClockResponseB2Z0github.com/isthmusdata/isthmus/control/controlpbb\x06proto3"
+	"\fConfirmClock\x12'.isthmus.control.v1.ConfirmClockRequest\x1a(.isthmus.control.v1.ConfirmClockResponse\x12L\n" +
+	"\x05Meter\x12 .isthmus.control.v1.MeterRequest\x1a!.isthmus.control.v1.MeterResponseB2Z0github.com/isthmusdata/isthmus/control/controlpbb\x06proto3"
 
 var (
 	file_control_controlpb_control_proto_rawDescOnce sync.Once
@@ -4610,7 +4927,7 @@ func file_control_controlpb_control_proto_rawDescGZIP() []byte {
 	return file_control_controlpb_control_proto_rawDescData
 }
 
-var file_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
+var file_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_control_controlpb_control_proto_goTypes = []any{
 	(*CommitRequest)(nil),        // 0: isthmus.control.v1.CommitRequest
 	(*CommitResponse)(nil),       // 1: isthmus.control.v1.CommitResponse
@@ -4657,17 +4974,22 @@ var file_control_controlpb_control_proto_goTypes = []any{
 	(*AuthenticateResponse)(nil), // 42: isthmus.control.v1.AuthenticateResponse
 	(*Usage)(nil),                // 43: isthmus.control.v1.Usage
 	(*HeartbeatRequest)(nil),     // 44: isthmus.control.v1.HeartbeatRequest
-	(*HeartbeatResponse)(nil),    // 45: isthmus.control.v1.HeartbeatResponse
-	(*EndSessionRequest)(nil),    // 46: isthmus.control.v1.EndSessionRequest
-	(*EndSessionResponse)(nil),   // 47: isthmus.control.v1.EndSessionResponse
-	(*CallRequest)(nil),          // 48: isthmus.control.v1.CallRequest
-	(*CallResponse)(nil),         // 49: isthmus.control.v1.CallResponse
-	(*StatusRequest)(nil),        // 50: isthmus.control.v1.StatusRequest
-	(*StatusResponse)(nil),       // 51: isthmus.control.v1.StatusResponse
-	(*ConfirmClockRequest)(nil),  // 52: isthmus.control.v1.ConfirmClockRequest
-	(*ConfirmClockResponse)(nil), // 53: isthmus.control.v1.ConfirmClockResponse
-	(*AgentStatus)(nil),          // 54: isthmus.control.v1.AgentStatus
-	nil,                          // 55: isthmus.control.v1.Topic.ConfigEntry
+	(*ShareMeter)(nil),           // 45: isthmus.control.v1.ShareMeter
+	(*MeterRequest)(nil),         // 46: isthmus.control.v1.MeterRequest
+	(*MeterResponse)(nil),        // 47: isthmus.control.v1.MeterResponse
+	(*MeterRow)(nil),             // 48: isthmus.control.v1.MeterRow
+	(*ShareStored)(nil),          // 49: isthmus.control.v1.ShareStored
+	(*HeartbeatResponse)(nil),    // 50: isthmus.control.v1.HeartbeatResponse
+	(*EndSessionRequest)(nil),    // 51: isthmus.control.v1.EndSessionRequest
+	(*EndSessionResponse)(nil),   // 52: isthmus.control.v1.EndSessionResponse
+	(*CallRequest)(nil),          // 53: isthmus.control.v1.CallRequest
+	(*CallResponse)(nil),         // 54: isthmus.control.v1.CallResponse
+	(*StatusRequest)(nil),        // 55: isthmus.control.v1.StatusRequest
+	(*StatusResponse)(nil),       // 56: isthmus.control.v1.StatusResponse
+	(*ConfirmClockRequest)(nil),  // 57: isthmus.control.v1.ConfirmClockRequest
+	(*ConfirmClockResponse)(nil), // 58: isthmus.control.v1.ConfirmClockResponse
+	(*AgentStatus)(nil),          // 59: isthmus.control.v1.AgentStatus
+	nil,                          // 60: isthmus.control.v1.Topic.ConfigEntry
 }
 var file_control_controlpb_control_proto_depIdxs = []int32{
 	6,  // 0: isthmus.control.v1.PlanRequest.partitions:type_name -> isthmus.control.v1.PlanPartition
@@ -4687,7 +5009,7 @@ var file_control_controlpb_control_proto_depIdxs = []int32{
 	15, // 14: isthmus.control.v1.ListOffsetsResponse.partitions:type_name -> isthmus.control.v1.OffsetFound
 	4,  // 15: isthmus.control.v1.OffsetFound.extent:type_name -> isthmus.control.v1.Extent
 	18, // 16: isthmus.control.v1.TopicsResponse.topics:type_name -> isthmus.control.v1.Topic
-	55, // 17: isthmus.control.v1.Topic.config:type_name -> isthmus.control.v1.Topic.ConfigEntry
+	60, // 17: isthmus.control.v1.Topic.config:type_name -> isthmus.control.v1.Topic.ConfigEntry
 	22, // 18: isthmus.control.v1.LoginResponse.shares:type_name -> isthmus.control.v1.Share
 	21, // 19: isthmus.control.v1.LoginResponse.keys:type_name -> isthmus.control.v1.GossipKeys
 	25, // 20: isthmus.control.v1.LoginResponse.quota:type_name -> isthmus.control.v1.Quota
@@ -4707,47 +5029,52 @@ var file_control_controlpb_control_proto_depIdxs = []int32{
 	27, // 34: isthmus.control.v1.WallsResponse.bindings:type_name -> isthmus.control.v1.Binding
 	38, // 35: isthmus.control.v1.AuditResponse.events:type_name -> isthmus.control.v1.AuditEvent
 	43, // 36: isthmus.control.v1.HeartbeatRequest.fetched:type_name -> isthmus.control.v1.Usage
-	21, // 37: isthmus.control.v1.HeartbeatResponse.keys:type_name -> isthmus.control.v1.GossipKeys
-	25, // 38: isthmus.control.v1.HeartbeatResponse.quota:type_name -> isthmus.control.v1.Quota
-	22, // 39: isthmus.control.v1.HeartbeatResponse.shares:type_name -> isthmus.control.v1.Share
-	54, // 40: isthmus.control.v1.StatusResponse.agents:type_name -> isthmus.control.v1.AgentStatus
-	0,  // 41: isthmus.control.v1.SequencerService.Commit:input_type -> isthmus.control.v1.CommitRequest
-	5,  // 42: isthmus.control.v1.IndexService.Plan:input_type -> isthmus.control.v1.PlanRequest
-	9,  // 43: isthmus.control.v1.IndexService.Watch:input_type -> isthmus.control.v1.WatchRequest
-	12, // 44: isthmus.control.v1.IndexService.ListOffsets:input_type -> isthmus.control.v1.ListOffsetsRequest
-	16, // 45: isthmus.control.v1.IndexService.Topics:input_type -> isthmus.control.v1.TopicsRequest
-	19, // 46: isthmus.control.v1.MembershipService.Login:input_type -> isthmus.control.v1.LoginRequest
-	44, // 47: isthmus.control.v1.MembershipService.Heartbeat:input_type -> isthmus.control.v1.HeartbeatRequest
-	46, // 48: isthmus.control.v1.MembershipService.EndSession:input_type -> isthmus.control.v1.EndSessionRequest
-	48, // 49: isthmus.control.v1.TunnelService.Call:input_type -> isthmus.control.v1.CallRequest
-	39, // 50: isthmus.control.v1.AuthService.Begin:input_type -> isthmus.control.v1.BeginRequest
-	41, // 51: isthmus.control.v1.AuthService.Authenticate:input_type -> isthmus.control.v1.AuthenticateRequest
-	32, // 52: isthmus.control.v1.WallsService.Change:input_type -> isthmus.control.v1.ChangeRequest
-	34, // 53: isthmus.control.v1.WallsService.Walls:input_type -> isthmus.control.v1.WallsRequest
-	36, // 54: isthmus.control.v1.WallsService.Audit:input_type -> isthmus.control.v1.AuditRequest
-	50, // 55: isthmus.control.v1.StatusService.Status:input_type -> isthmus.control.v1.StatusRequest
-	52, // 56: isthmus.control.v1.StatusService.ConfirmClock:input_type -> isthmus.control.v1.ConfirmClockRequest
-	1,  // 57: isthmus.control.v1.SequencerService.Commit:output_type -> isthmus.control.v1.CommitResponse
-	7,  // 58: isthmus.control.v1.IndexService.Plan:output_type -> isthmus.control.v1.PlanResponse
-	10, // 59: isthmus.control.v1.IndexService.Watch:output_type -> isthmus.control.v1.WatchResponse
-	14, // 60: isthmus.control.v1.IndexService.ListOffsets:output_type -> isthmus.control.v1.ListOffsetsResponse
-	17, // 61: isthmus.control.v1.IndexService.Topics:output_type -> isthmus.control.v1.TopicsResponse
-	20, // 62: isthmus.control.v1.MembershipService.Login:output_type -> isthmus.control.v1.LoginResponse
-	45, // 63: isthmus.control.v1.MembershipService.Heartbeat:output_type -> isthmus.control.v1.HeartbeatResponse
-	47, // 64: isthmus.control.v1.MembershipService.EndSession:output_type -> isthmus.control.v1.EndSessionResponse
-	49, // 65: isthmus.control.v1.TunnelService.Call:output_type -> isthmus.control.v1.CallResponse
-	40, // 66: isthmus.control.v1.AuthService.Begin:output_type -> isthmus.control.v1.BeginResponse
-	42, // 67: isthmus.control.v1.AuthService.Authenticate:output_type -> isthmus.control.v1.AuthenticateResponse
-	33, // 68: isthmus.control.v1.WallsService.Change:output_type -> isthmus.control.v1.ChangeResponse
-	35, // 69: isthmus.control.v1.WallsService.Walls:output_type -> isthmus.control.v1.WallsResponse
-	37, // 70: isthmus.control.v1.WallsService.Audit:output_type -> isthmus.control.v1.AuditResponse
-	51, // 71: isthmus.control.v1.StatusService.Status:output_type -> isthmus.control.v1.StatusResponse
-	53, // 72: isthmus.control.v1.StatusService.ConfirmClock:output_type -> isthmus.control.v1.ConfirmClockResponse
-	57, // [57:73] is the sub-list for method output_type
-	41, // [41:57] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	45, // 37: isthmus.control.v1.HeartbeatRequest.metered:type_name -> isthmus.control.v1.ShareMeter
+	48, // 38: isthmus.control.v1.MeterResponse.rows:type_name -> isthmus.control.v1.MeterRow
+	49, // 39: isthmus.control.v1.MeterResponse.stored:type_name -> isthmus.control.v1.ShareStored
+	21, // 40: isthmus.control.v1.HeartbeatResponse.keys:type_name -> isthmus.control.v1.GossipKeys
+	25, // 41: isthmus.control.v1.HeartbeatResponse.quota:type_name -> isthmus.control.v1.Quota
+	22, // 42: isthmus.control.v1.HeartbeatResponse.shares:type_name -> isthmus.control.v1.Share
+	59, // 43: isthmus.control.v1.StatusResponse.agents:type_name -> isthmus.control.v1.AgentStatus
+	0,  // 44: isthmus.control.v1.SequencerService.Commit:input_type -> isthmus.control.v1.CommitRequest
+	5,  // 45: isthmus.control.v1.IndexService.Plan:input_type -> isthmus.control.v1.PlanRequest
+	9,  // 46: isthmus.control.v1.IndexService.Watch:input_type -> isthmus.control.v1.WatchRequest
+	12, // 47: isthmus.control.v1.IndexService.ListOffsets:input_type -> isthmus.control.v1.ListOffsetsRequest
+	16, // 48: isthmus.control.v1.IndexService.Topics:input_type -> isthmus.control.v1.TopicsRequest
+	19, // 49: isthmus.control.v1.MembershipService.Login:input_type -> isthmus.control.v1.LoginRequest
+	44, // 50: isthmus.control.v1.MembershipService.Heartbeat:input_type -> isthmus.control.v1.HeartbeatRequest
+	51, // 51: isthmus.control.v1.MembershipService.EndSession:input_type -> isthmus.control.v1.EndSessionRequest
+	53, // 52: isthmus.control.v1.TunnelService.Call:input_type -> isthmus.control.v1.CallRequest
+	39, // 53: isthmus.control.v1.AuthService.Begin:input_type -> isthmus.control.v1.BeginRequest
+	41, // 54: isthmus.control.v1.AuthService.Authenticate:input_type -> isthmus.control.v1.AuthenticateRequest
+	32, // 55: isthmus.control.v1.WallsService.Change:input_type -> isthmus.control.v1.ChangeRequest
+	34, // 56: isthmus.control.v1.WallsService.Walls:input_type -> isthmus.control.v1.WallsRequest
+	36, // 57: isthmus.control.v1.WallsService.Audit:input_type -> isthmus.control.v1.AuditRequest
+	55, // 58: isthmus.control.v1.StatusService.Status:input_type -> isthmus.control.v1.StatusRequest
+	57, // 59: isthmus.control.v1.StatusService.ConfirmClock:input_type -> isthmus.control.v1.ConfirmClockRequest
+	46, // 60: isthmus.control.v1.StatusService.Meter:input_type -> isthmus.control.v1.MeterRequest
+	1,  // 61: isthmus.control.v1.SequencerService.Commit:output_type -> isthmus.control.v1.CommitResponse
+	7,  // 62: isthmus.control.v1.IndexService.Plan:output_type -> isthmus.control.v1.PlanResponse
+	10, // 63: isthmus.control.v1.IndexService.Watch:output_type -> isthmus.control.v1.WatchResponse
+	14, // 64: isthmus.control.v1.IndexService.ListOffsets:output_type -> isthmus.control.v1.ListOffsetsResponse
+	17, // 65: isthmus.control.v1.IndexService.Topics:output_type -> isthmus.control.v1.TopicsResponse
+	20, // 66: isthmus.control.v1.MembershipService.Login:output_type -> isthmus.control.v1.LoginResponse
+	50, // 67: isthmus.control.v1.MembershipService.Heartbeat:output_type -> isthmus.control.v1.HeartbeatResponse
+	52, // 68: isthmus.control.v1.MembershipService.EndSession:output_type -> isthmus.control.v1.EndSessionResponse
+	54, // 69: isthmus.control.v1.TunnelService.Call:output_type -> isthmus.control.v1.CallResponse
+	40, // 70: isthmus.control.v1.AuthService.Begin:output_type -> isthmus.control.v1.BeginResponse
+	42, // 71: isthmus.control.v1.AuthService.Authenticate:output_type -> isthmus.control.v1.AuthenticateResponse
+	33, // 72: isthmus.control.v1.WallsService.Change:output_type -> isthmus.control.v1.ChangeResponse
+	35, // 73: isthmus.control.v1.WallsService.Walls:output_type -> isthmus.control.v1.WallsResponse
+	37, // 74: isthmus.control.v1.WallsService.Audit:output_type -> isthmus.control.v1.AuditResponse
+	56, // 75: isthmus.control.v1.StatusService.Status:output_type -> isthmus.control.v1.StatusResponse
+	58, // 76: isthmus.control.v1.StatusService.ConfirmClock:output_type -> isthmus.control.v1.ConfirmClockResponse
+	47, // 77: isthmus.control.v1.StatusService.Meter:output_type -> isthmus.control.v1.MeterResponse
+	61, // [61:78] is the sub-list for method output_type
+	44, // [44:61] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_control_controlpb_control_proto_init() }
@@ -4775,7 +5102,7 @@ func file_control_controlpb_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_controlpb_control_proto_rawDesc), len(file_control_controlpb_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   56,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   7,
 		},

@@ -977,6 +977,7 @@ var WallsService_ServiceDesc = grpc.ServiceDesc{
 const (
 	StatusService_Status_FullMethodName       = "/isthmus.control.v1.StatusService/Status"
 	StatusService_ConfirmClock_FullMethodName = "/isthmus.control.v1.StatusService/ConfirmClock"
+	StatusService_Meter_FullMethodName        = "/isthmus.control.v1.StatusService/Meter"
 )
 
 // StatusServiceClient is the client API for StatusService service.
@@ -988,6 +989,8 @@ type StatusServiceClient interface {
 	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error)
 	// ConfirmClock says that a person has checked the leader's clock; it ends a freeze.
 	ConfirmClock(ctx context.Context, in *ConfirmClockRequest, opts ...grpc.CallOption) (*ConfirmClockResponse, error)
+	// Meter tells what agents did for each share, and what is stored. It is an operator's.
+	Meter(ctx context.Context, in *MeterRequest, opts ...grpc.CallOption) (*MeterResponse, error)
 }
 
 type statusServiceClient struct {
@@ -1018,6 +1021,16 @@ func (c *statusServiceClient) ConfirmClock(ctx context.Context, in *ConfirmClock
 	return out, nil
 }
 
+func (c *statusServiceClient) Meter(ctx context.Context, in *MeterRequest, opts ...grpc.CallOption) (*MeterResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MeterResponse)
+	err := c.cc.Invoke(ctx, StatusService_Meter_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // StatusServiceServer is the server API for StatusService service.
 // All implementations must embed UnimplementedStatusServiceServer
 // for forward compatibility.
@@ -1027,6 +1040,8 @@ type StatusServiceServer interface {
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
 	// ConfirmClock says that a person has checked the leader's clock; it ends a freeze.
 	ConfirmClock(context.Context, *ConfirmClockRequest) (*ConfirmClockResponse, error)
+	// Meter tells what agents did for each share, and what is stored. It is an operator's.
+	Meter(context.Context, *MeterRequest) (*MeterResponse, error)
 	mustEmbedUnimplementedStatusServiceServer()
 }
 
@@ -1042,6 +1057,9 @@ func (UnimplementedStatusServiceServer) Status(context.Context, *StatusRequest) 
 }
 func (UnimplementedStatusServiceServer) ConfirmClock(context.Context, *ConfirmClockRequest) (*ConfirmClockResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ConfirmClock not implemented")
+}
+func (UnimplementedStatusServiceServer) Meter(context.Context, *MeterRequest) (*MeterResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Meter not implemented")
 }
 func (UnimplementedStatusServiceServer) mustEmbedUnimplementedStatusServiceServer() {}
 func (UnimplementedStatusServiceServer) testEmbeddedByValue()                       {}
@@ -1100,6 +1118,24 @@ func _StatusService_ConfirmClock_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _StatusService_Meter_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MeterRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StatusServiceServer).Meter(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: StatusService_Meter_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StatusServiceServer).Meter(ctx, req.(*MeterRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // StatusService_ServiceDesc is the grpc.ServiceDesc for StatusService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1114,6 +1150,10 @@ var StatusService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ConfirmClock",
 			Handler:    _StatusService_ConfirmClock_Handler,
+		},
+		{
+			MethodName: "Meter",
+			Handler:    _StatusService_Meter_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -61,6 +61,9 @@ func (s *service) lastAudit() {
 	if err := s.writeAudit(ctx); err != nil && !errors.Is(err, raft.ErrNotLeader) {
 		s.log.Warn("the audit misses what was counted last", "error", err)
 	}
+	if err := s.writeMeters(ctx); err != nil && !errors.Is(err, raft.ErrNotLeader) {
+		s.log.Warn("what agents told last is not written down", "error", err)
+	}
 }
 
 // named finds a topic's name and share, and the grant by which data of it moves.

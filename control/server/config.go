@@ -33,6 +33,8 @@ type Config struct {
 	Tick time.Duration
 	// AuditInterval is how often what was moved and denied is written to the audit.
 	AuditInterval time.Duration
+	// MeterInterval is how often what agents did for each share is written down.
+	MeterInterval time.Duration
 	// CommitWindow bounds the commits of one stream that wait for the log.
 	CommitWindow int
 	// WatchQueue bounds the events and locations that wait for one watch.
@@ -66,6 +68,7 @@ func Default() Config {
 		DefaultPartitions: 1,
 		Tick:              500 * time.Millisecond,
 		AuditInterval:     time.Minute,
+		MeterInterval:     time.Minute,
 		CommitWindow:      64,
 		WatchQueue:        16 << 10,
 		WatchPartitions:   100_000,
@@ -103,7 +106,7 @@ func (c Config) Validate() error {
 		name  string
 		value int
 	}{
-		{"default partitions", int(c.DefaultPartitions)}, {"tick ns", int(c.Tick)}, {"audit interval ns", int(c.AuditInterval)}, {"commit window", c.CommitWindow},
+		{"default partitions", int(c.DefaultPartitions)}, {"tick ns", int(c.Tick)}, {"audit interval ns", int(c.AuditInterval)}, {"meter interval ns", int(c.MeterInterval)}, {"commit window", c.CommitWindow},
 		{"watch queue", c.WatchQueue}, {"watch partitions", c.WatchPartitions}, {"plan partitions", c.PlanPartitions},
 		{"plan locations", c.PlanLocations}, {"plan bytes", int(c.PlanBytes)}, {"topic names", c.TopicNames},
 		{"connections", c.Connections}, {"streams", int(c.Streams)},

@@ -122,6 +122,7 @@ func (s *service) Heartbeat(ctx context.Context, r *controlpb.HeartbeatRequest) 
 	s.leases.grant(x.ID, s.now())
 	s.rotation.note(x.ID, r.GetKeysEpoch())
 	s.tallyFetched(&x, r.GetFetched())
+	s.meters.take(x.ID, r.GetMetered())
 	answer.Seeds = (*s.seeds.Load())[x.Group]
 	return answer, nil
 }

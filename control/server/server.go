@@ -50,6 +50,7 @@ type service struct {
 	rotation       rotation
 
 	tally   tally.Tally
+	meters  meters
 	audited time.Duration // when the audit was last written; of ticks alone
 
 	term     atomic.Pointer[term] // nil: calls that need the leader are refused

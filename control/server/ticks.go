@@ -27,7 +27,7 @@ func (s *service) ticks(ctx context.Context) {
 		case <-tick.C:
 		}
 		s.gatherSeeds()
-		for _, what := range []func(context.Context) error{s.expire, s.tickState, s.rotate, s.flushAudit} {
+		for _, what := range []func(context.Context) error{s.expire, s.tickState, s.rotate, s.flushAudit, s.flushMeters} {
 			if err := what(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, raft.ErrNotLeader) {
 				s.log.Warn("tick failed, trying again", "error", err)
 			}

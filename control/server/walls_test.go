@@ -261,6 +261,7 @@ func TestI6NothingIsDoneInAnothersSession(t *testing.T) {
 		"a producing agent watches": func() error { _, err := w.prod.Watch(ctx); return err },
 		"an agent reads the walls":  func() error { _, err := w.prod.Walls(ctx); return err },
 		"an agent reads the audit":  func() error { _, _, err := w.prod.Audit(ctx, client.AuditQuery{}); return err },
+		"an agent reads the meter":  func() error { _, err := w.prod.Meter(ctx, time.Hour); return err },
 		"an agent grants": func() error {
 			return w.prod.PutGrant(ctx, client.AccessGrant{Name: "x", Group: "prod", Share: "secret", Access: "fetch"})
 		},

@@ -295,6 +295,11 @@ func (c *caller) audit() error {
 	return err
 }
 
+func (c *caller) meter() error {
+	_, err := controlpb.NewStatusServiceClient(c.conn).Meter(c.ctx(), &controlpb.MeterRequest{SpanMs: 3_600_000})
+	return err
+}
+
 func (c *caller) see() error {
 	_, err := controlpb.NewWallsServiceClient(c.conn).Walls(c.ctx(), &controlpb.WallsRequest{})
 	return err

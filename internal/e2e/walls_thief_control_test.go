@@ -244,4 +244,5 @@ func (w *wallsWorld) meddlesWithWalls(c *caller, group string) {
 		PutBinding: &controlpb.Binding{Name: "planted", Admin: true, Match: &controlpb.Match{Method: "aws-sigv4", Arn: "*"}}}}))
 	c.denied("revoke another group", c.change(&controlpb.WallChange{Change: &controlpb.WallChange_RevokeGroup{RevokeGroup: "finance"}}))
 	c.denied("read the audit", c.audit())
+	c.denied("read the meter", c.meter())
 }
