@@ -86,7 +86,7 @@ func (r *run) send(ctx context.Context, client *kgo.Client, l *lane, filler []by
 			r.config.Watch.Refused(stamp, err)
 			return
 		}
-		r.ledger.Acked(stamp.Stream, stamp.Sequence)
+		r.acked(stamp)
 		r.config.Watch.Acked(stamp)
 		r.note(producing, 1, int64(len(value)), r.produce, time.Since(due).Microseconds())
 	})
@@ -140,7 +140,7 @@ func filler(size int, seed uint64) []byte {
 }
 
 // read is one reader: it follows its share of the partitions until it is stopped.
-func (r *run) read(ctx context.Context, index int, from map[string]map[int32]kgo.Offset) error {
+func (r *run) read(ctx context.Context, index int, from map[string]map[int32]kgo.Offset, ledger *Ledger) error {
 	if len(from) == 0 {
 		return nil
 	}
@@ -161,18 +161,18 @@ func (r *run) read(ctx context.Context, index int, from map[string]map[int32]kgo
 		if err := fetches.Err(); err != nil {
 			return fmt.Errorf("reader %d: %w", index, err)
 		}
-		fetches.EachRecord(r.consumed)
+		fetches.EachRecord(func(record *kgo.Record) { r.consumed(record, ledger) })
 	}
 	return nil
 }
 
-func (r *run) consumed(record *kgo.Record) {
+func (r *run) consumed(record *kgo.Record, ledger *Ledger) {
 	stamp, ok := ReadStamp(record.Value)
 	if !ok {
 		r.note(consuming, 1, int64(len(record.Value)), nil, 0)
 		return
 	}
-	r.ledger.Consumed(stamp.Stream, stamp.Sequence)
+	ledger.Consumed(stamp.Stream, stamp.Sequence)
 	r.config.Watch.Consumed(stamp)
 	r.note(consuming, 1, int64(len(record.Value)), r.endToEnd, time.Since(stamp.Due).Microseconds())
 }

@@ -19,7 +19,9 @@ type Config struct {
 	Topic          string   // name of the topic, or prefix of their names when Topics > 1
 	Topics         int
 	Partitions     int
-	Clients        int // producers, or readers, or both
+	Clients        int  // producers, or readers, or both
+	Fanout         int  // how often all is read: each of so many sets of Clients readers reads everything; 1 when 0
+	Once           bool // the topics hold the records of one run: a fetch checks their order, too
 	For            time.Duration
 	Warmup         time.Duration // load before the measured time
 	Rate           float64       // records a second over all clients; 0: as fast as it goes
@@ -75,6 +77,7 @@ func (c *Config) Validate() error {
 	check(c.Topics >= 1 && c.Topics <= 10_000, "topics: %d is not between 1 and 10000", c.Topics)
 	check(c.Partitions >= 1 && c.Partitions <= 10_000, "partitions: %d is not between 1 and 10000", c.Partitions)
 	check(c.Clients >= 1 && c.Clients <= 1000, "clients: %d is not between 1 and 1000", c.Clients)
+	check(c.Fanout >= 0 && c.Fanout <= 1000, "fanout: %d is not between 0 and 1000", c.Fanout)
 	check(c.For > 0, "for: %v is not a duration to run", c.For)
 	check(c.Warmup >= 0, "warmup: %v is negative", c.Warmup)
 	check(c.Rate >= 0, "rate: %v is negative", c.Rate)

@@ -60,10 +60,16 @@ func (r *run) result(produce, consume bool, servers Usage) Result {
 	if r.failure != nil {
 		result.FirstError = r.failure.Error()
 	}
-	if counts := r.ledger.Counts(); produce && consume {
-		result.Acked, result.Lost, result.Duplicated, result.Reordered = counts.Acked, counts.Lost, counts.Duplicated, counts.Reordered
-	} else {
-		result.Acked = counts.Acked
+	counts := r.counts()
+	result.Acked = counts.Acked
+	if produce && consume {
+		result.Lost = counts.Lost
+	}
+	if consume && r.config.Once {
+		result.Lost = r.available*int64(len(r.ledgers)) - counts.Consumed
+	}
+	if consume && (produce || r.config.Once) {
+		result.Duplicated, result.Reordered = counts.Duplicated, counts.Reordered
 	}
 	if servers.CPUSeconds > 0 {
 		result.MBPerServerCPUSecond = float64(p.bytes+c.bytes) / 1e6 / servers.CPUSeconds

@@ -26,7 +26,7 @@ type Progress func(elapsed time.Duration, produced, consumed int64)
 type run struct {
 	config   Config
 	log      *slog.Logger
-	ledger   *Ledger
+	ledgers  []*Ledger // one for each time that all is read
 	start    time.Time
 	measured time.Time // end of the warm-up
 	end      time.Time
@@ -79,7 +79,7 @@ func execute(ctx context.Context, c Config, log *slog.Logger, progress Progress,
 		}
 	}
 	r := &run{
-		config: c, log: log, ledger: NewLedger(), count: map[side]*tally{producing: {}, consuming: {}},
+		config: c, log: log, ledgers: newLedgers(max(c.Fanout, 1)), count: map[side]*tally{producing: {}, consuming: {}},
 		produce: hdrhistogram.New(1, int64(10*time.Minute/time.Microsecond), 3), endToEnd: hdrhistogram.New(1, int64(10*time.Minute/time.Microsecond), 3),
 	}
 	positions, err := r.positions(ctx, produce, consume)
@@ -186,8 +186,10 @@ func (r *run) load(ctx context.Context, from map[string]map[int32]kgo.Offset, pr
 	defer stopReading()
 	var readers, producers errgroup.Group
 	if consume {
-		for i, share := range split(from, r.config.Clients) {
-			readers.Go(func() error { return r.read(readCtx, i, share) })
+		for set, ledger := range r.ledgers {
+			for i, share := range split(from, r.config.Clients) {
+				readers.Go(func() error { return r.read(readCtx, set*r.config.Clients+i, share, ledger) })
+			}
 		}
 	}
 	if produce {
@@ -212,7 +214,7 @@ func (r *run) load(ctx context.Context, from map[string]map[int32]kgo.Offset, pr
 func (r *run) awaitEnd(ctx context.Context) {
 	for time.Now().Before(r.end) {
 		r.mu.Lock()
-		done := r.count[consuming].records >= r.available
+		done := r.count[consuming].records >= r.available*int64(len(r.ledgers))
 		r.mu.Unlock()
 		if done || !sleep(ctx, time.Millisecond) {
 			return
@@ -221,7 +223,7 @@ func (r *run) awaitEnd(ctx context.Context) {
 }
 
 func (r *run) awaitReaders(ctx context.Context) {
-	for deadline := time.Now().Add(catchUp); r.ledger.Counts().Lost > 0 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(catchUp); r.counts().Lost > 0 && time.Now().Before(deadline); {
 		if !sleep(ctx, 20*time.Millisecond) {
 			return
 		}
@@ -255,7 +257,7 @@ func (r *run) report(progress Progress) (stop func()) {
 			case <-quit:
 				return
 			case <-ticker.C:
-				counts := r.ledger.Counts()
+				counts := r.counts()
 				r.mu.Lock()
 				consumed := max(counts.Consumed, r.count[consuming].records)
 				r.mu.Unlock()
@@ -289,4 +291,33 @@ func (r *run) fail(err error) {
 	if r.failure == nil {
 		r.failure = err
 	}
+}
+
+func newLedgers(n int) []*Ledger {
+	all := make([]*Ledger, n)
+	for i := range all {
+		all[i] = NewLedger()
+	}
+	return all
+}
+
+// acked notes that a record was acknowledged: every reader of it owes it from now on.
+func (r *run) acked(stamp Stamp) {
+	for _, l := range r.ledgers {
+		l.Acked(stamp.Stream, stamp.Sequence)
+	}
+}
+
+// counts sums what the ledgers have seen; what was acknowledged is counted once.
+func (r *run) counts() Counts {
+	var sum Counts
+	for _, l := range r.ledgers {
+		c := l.Counts()
+		sum.Acked = c.Acked
+		sum.Consumed += c.Consumed
+		sum.Lost += c.Lost
+		sum.Duplicated += c.Duplicated
+		sum.Reordered += c.Reordered
+	}
+	return sum
 }

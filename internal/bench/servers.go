@@ -11,9 +11,10 @@ import (
 
 // Usage is what the server processes took in the measured time.
 type Usage struct {
-	Processes     int     `json:"processes,omitempty"`
-	CPUSeconds    float64 `json:"cpu_seconds,omitempty"`    // user and system, of all together
-	ResidentBytes int64   `json:"resident_bytes,omitempty"` // at the end, of all together
+	Processes       int     `json:"processes,omitempty"`
+	CPUSeconds      float64 `json:"cpu_seconds,omitempty"`       // user and system, of all together
+	OtherCPUSeconds float64 `json:"other_cpu_seconds,omitempty"` // of processes that are neither servers nor this load
+	ResidentBytes   int64   `json:"resident_bytes,omitempty"`    // at the end, of all together
 }
 
 // ticksPerSecond is the unit of /proc/PID/stat on Linux (USER_HZ), the same on every
@@ -43,6 +44,7 @@ func watchServers(pids []int, from, to time.Time) (stop func() (Usage, error)) {
 		after, err2 := readServers(pids)
 		usage, err = after, errors.Join(err1, err2)
 		usage.CPUSeconds -= before.CPUSeconds
+		usage.OtherCPUSeconds = max(0, after.OtherCPUSeconds-before.OtherCPUSeconds)
 	}()
 	return func() (Usage, error) {
 		close(over)
@@ -61,6 +63,18 @@ func readServers(pids []int) (Usage, error) {
 		total.CPUSeconds += cpu
 		total.ResidentBytes += resident
 	}
+	if len(pids) == 0 {
+		return total, nil
+	}
+	own, _, err := readProcess(os.Getpid())
+	if err != nil {
+		return Usage{}, fmt.Errorf("read CPU time of the load: %w", err)
+	}
+	busy, err := readMachine()
+	if err != nil {
+		return Usage{}, fmt.Errorf("read CPU time of the machine: %w", err)
+	}
+	total.OtherCPUSeconds = busy - own - total.CPUSeconds
 	return total, nil
 }
 
@@ -83,4 +97,25 @@ func readProcess(pid int) (cpuSeconds float64, residentBytes int64, err error) {
 		}
 	}
 	return float64(values[0]+values[1]) / ticksPerSecond, values[2] * int64(os.Getpagesize()), nil
+}
+
+// readMachine is the CPU time of all that has run since the machine started, from the first line of /proc/stat.
+func readMachine() (seconds float64, err error) {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	fields := strings.Fields(line)
+	if len(fields) < 9 || fields[0] != "cpu" {
+		return 0, fmt.Errorf("strange first line %.60q of /proc/stat", line)
+	}
+	for _, i := range []int{1, 2, 3, 6, 7} { // user, nice, system, irq, softirq
+		ticks, err := strconv.ParseInt(fields[i], 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("strange first line %.60q of /proc/stat", line)
+		}
+		seconds += float64(ticks) / ticksPerSecond
+	}
+	return seconds, nil
 }

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := &cobra.Command{Use: "bench", Short: "Measure isthmus beside Apache Kafka", SilenceUsage: true}
+	root.AddCommand(newRun(), newTable())
+	if err := root.ExecuteContext(ctx); err != nil {
+		os.Exit(1)
+	}
+}
+
+// runOptions are the flags of run.
+type runOptions struct {
+	pattern, binary, dir, out string
+	short, kafka              bool
+	rounds                    int
+}
+
+func newRun() *cobra.Command {
+	var o runOptions
+	cmd := &cobra.Command{Use: "run", Short: "Run cases and write their results", Args: cobra.NoArgs}
+	f := cmd.Flags()
+	f.StringVar(&o.pattern, "run", "", "only cases whose name matches this regular expression")
+	f.StringVar(&o.binary, "binary", "./isthmus", "the isthmus program")
+	f.StringVar(&o.dir, "dir", "/dev/shm", "a folder on a tmpfs, for the data of all systems")
+	f.StringVar(&o.out, "out", "bench/results", "folder of results; nothing is written when empty")
+	f.BoolVar(&o.short, "short", false, "one round, seconds a case: that it runs, not how fast")
+	f.BoolVar(&o.kafka, "kafka", true, "run Apache Kafka, too")
+	f.IntVar(&o.rounds, "rounds", 3, "samples of each case and system; their median counts")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) }
+	return cmd
+}
+
+func newTable() *cobra.Command {
+	return &cobra.Command{Use: "table FILE", Short: "Print a result as a table", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+		text, err := os.ReadFile(args[0])
+		if err != nil {
+			return err
+		}
+		var r Result
+		if err := json.Unmarshal(text, &r); err != nil {
+			return fmt.Errorf("read %s: %w", args[0], err)
+		}
+		return r.Print(os.Stdout)
+	}}
+}
+
+func run(ctx context.Context, o runOptions) (err error) {
+	pattern, err := regexp.Compile(o.pattern)
+	if err != nil {
+		return fmt.Errorf("--run: %w", err)
+	}
+	if o.short {
+		o.rounds = 1
+	}
+	dir, err := os.MkdirTemp(o.dir, "isthmus-bench-")
+	if err != nil {
+		return err
+	}
+	logs, err := os.MkdirTemp("", "isthmus-bench-logs-")
+	if err != nil {
+		return err
+	}
+	if o.binary, err = filepath.Abs(o.binary); err != nil {
+		return err
+	}
+	e := &Env{Binary: o.binary, Dir: dir, Logs: logs, Short: o.short, Out: os.Stderr, kafka: map[System]*Kafka{},
+		log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	defer e.Close()
+	result, err := newResult(ctx)
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, c := range cases() {
+		if !pattern.MatchString(c.Name) {
+			continue
+		}
+		for round := 1; round <= o.rounds; round++ {
+			for _, s := range c.Systems {
+				if s != Isthmus && !o.kafka {
+					continue
+				}
+				sample, err := c.Run(ctx, e, s)
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+				if err != nil {
+					err = fmt.Errorf("%s on %s, round %d: %w (logs: %s)", c.Name, s, round, err, e.Logs)
+					fmt.Fprintln(e.Out, "FAILED", err)
+					failed = append(failed, err)
+					continue
+				}
+				sample.Case, sample.System, sample.Round = c.Name, s, round
+				result.Samples = append(result.Samples, sample)
+				fmt.Fprintf(e.Out, "%s %-18s %-9s %d  %7.1f MB/s  %7.1f MB/CPU-s  p50/p99 %.0f/%.0f  %.0f/%.0f ms  %.0f MB\n", time.Now().Format(time.TimeOnly), c.Name, s, round,
+					sample.MBPerSecond, sample.MBPerCPUSecond, sample.ProduceP50Ms, sample.ProduceP99Ms, sample.EndToEndP50Ms, sample.EndToEndP99Ms, sample.ResidentMB)
+			}
+		}
+	}
+	if err := result.Print(os.Stdout); err != nil {
+		return err
+	}
+	if o.out != "" {
+		if err := result.Write(o.out); err != nil {
+			return err
+		}
+	}
+	return errors.Join(failed...)
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+// patience bounds every wait for a process.
+const patience = 90 * time.Second
+
+// process is a program that this run started, with its log.
+type process struct {
+	name string
+	cmd  *exec.Cmd
+	log  string
+	http string        // address of its metrics and profiles
+	done chan struct{} // closed when it has ended
+}
+
+// start runs a program until stop; it logs into dir.
+func start(dir, name, program string, args ...string) (*process, error) {
+	p := &process{name: name, log: filepath.Join(dir, name+".log"), done: make(chan struct{})}
+	file, err := os.Create(p.log)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	p.cmd = exec.Command(program, args...)
+	p.cmd.Stdout, p.cmd.Stderr = file, file
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	go func() {
+		defer close(p.done)
+		_ = p.cmd.Wait() // how it ended is in its log
+	}()
+	return p, nil
+}
+
+func (p *process) pid() int { return p.cmd.Process.Pid }
+
+// stop ends the process at once: what is measured has been measured.
+func (p *process) stop() {
+	_ = p.cmd.Process.Kill() // fails only when it has ended
+	<-p.done
+}
+
+// ready waits until the process says that it can do its work.
+func (p *process) ready(ctx context.Context) error {
+	var last error
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline) && ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
+		select {
+		case <-p.done:
+			return fmt.Errorf("%s ended: %s", p.name, lastWords(p.log))
+		default:
+		}
+		response, err := http.Get("http://" + p.http + "/readyz")
+		if err != nil {
+			last = err
+			continue
+		}
+		text, _ := io.ReadAll(response.Body) // only to say why it is not ready
+		response.Body.Close()
+		if response.StatusCode == http.StatusOK {
+			return nil
+		}
+		last = fmt.Errorf("%s: %.300s", response.Status, text)
+	}
+	return fmt.Errorf("%s is not ready: %w: %s", p.name, last, lastWords(p.log))
+}
+
+// lastWords is the end of a log, for an error.
+func lastWords(file string) string {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text[max(0, len(text)-2000):])
+}
+
+// freeAddress finds a loopback address that nothing listens on.
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
