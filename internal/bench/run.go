@@ -152,13 +152,10 @@ func (r *run) positions(ctx context.Context, produce, consume bool) (map[string]
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)
-	ends, err := admin.ListEndOffsets(ctx, r.config.topics()...)
+	ends, err := patiently(ctx, admin.ListEndOffsets, r.config.topics())
 	offsets := ends
 	if err == nil && !produce {
-		offsets, err = admin.ListStartOffsets(ctx, r.config.topics()...)
-	}
-	if err == nil {
-		err = errors.Join(offsets.Error(), ends.Error())
+		offsets, err = patiently(ctx, admin.ListStartOffsets, r.config.topics())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list offsets of %v at %v: %w (run the produce benchmark first)", r.config.topics(), r.config.consumeBrokers(), err)
@@ -177,6 +174,19 @@ func (r *run) positions(ctx context.Context, produce, consume bool) (map[string]
 		return nil, fmt.Errorf("the topics %v hold nothing to read (run the produce benchmark first)", r.config.topics())
 	}
 	return from, nil
+}
+
+// patiently asks for offsets until every partition has a leader, which takes a moment where a topic is new.
+func patiently(ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error), topics []string) (kadm.ListedOffsets, error) {
+	for deadline := time.Now().Add(catchUp); ; {
+		offsets, err := list(ctx, topics...)
+		if err == nil {
+			err = offsets.Error()
+		}
+		if !kerr.IsRetriable(err) || time.Now().After(deadline) || !sleep(ctx, 100*time.Millisecond) {
+			return offsets, err
+		}
+	}
 }
 
 // load runs producers and readers to the end of the measured time, and then lets the readers
