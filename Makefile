@@ -10,7 +10,7 @@ BENCHTIME ?= 1s
 FOR ?= 10m
 SEED ?=
 
-.PHONY: build test race sim fuzz lint e2e e2e-walls terraform terraform-live terraform-schema hostile scale compatibility soak bench gen gen-check
+.PHONY: build test race sim fuzz lint e2e e2e-walls terraform terraform-live terraform-schema hostile scale compatibility soak bench bench-throttle gen gen-check
 
 build: ## the isthmus binary
 	go build -o isthmus ./cmd/isthmus
@@ -70,6 +70,9 @@ compatibility: build ## e2e, writing docs/compatibility.md instead of comparing 
 
 soak: build ## faults under load in a cluster of processes: make soak FOR=2m SEED=7
 	scripts/soak.sh -for $(FOR) $(if $(SEED),-seed $(SEED))
+
+bench-throttle: build ## a share whose bucket throttles, and another, as docs/architecture/data/throttle.svg
+	go run ./bench throttle
 
 bench: ## micro-benchmarks of the data path and the sequencer, as a table
 	go test -run '^$$' -bench . -benchtime $(BENCHTIME) ./internal/record ./internal/segment ./control ./produce ./fetch

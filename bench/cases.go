@@ -1,6 +1,9 @@
 package main
 
-import "context"
+import (
+	"context"
+	"strings"
+)
 
 // Case is one load.
 type Case struct {
@@ -13,8 +16,13 @@ type Case struct {
 // cases are all there are, in the order in which they run.
 func cases() []Case {
 	var all []Case
-	for _, family := range [][]Case{produceCases(), fetchCases()} {
+	for _, family := range [][]Case{produceCases(), fetchCases(), apartCases(), growCases(), throttleCases()} {
 		all = append(all, family...)
 	}
 	return all
+}
+
+// once reports whether one round of a case is enough: it compares within itself, or with its neighbours, and takes long.
+func once(name string) bool {
+	return strings.HasPrefix(name, "apart") || strings.HasPrefix(name, "grow-") || name == "throttle"
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 )
@@ -15,6 +16,8 @@ type Options struct {
 	Produce int      // agents of group prod; 1 when 0
 	Fetch   int      // agents of group analytics; 1 when 0, none when negative
 	Agent   []string // further flags of every agent
+	// Prepare is called once the control plane runs, and before agents do; nil: nothing is to be prepared.
+	Prepare func(context.Context, *Cluster) error
 }
 
 // Cluster is one control plane, a group that produces and a group that fetches, each process of its own.
@@ -70,6 +73,11 @@ func (c *Cluster) start(ctx context.Context) error {
 	if err := c.control.ready(ctx); err != nil {
 		return err
 	}
+	if c.options.Prepare != nil {
+		if err := c.options.Prepare(ctx, c); err != nil {
+			return err
+		}
+	}
 	for range max(c.options.Produce, 1) {
 		if _, err := c.AddAgent(ctx, "prod", "produce"); err != nil {
 			return err
@@ -108,6 +116,15 @@ func (c *Cluster) AddAgent(ctx context.Context, group, role string) (*Agent, err
 		c.fetchers = append(c.fetchers, a)
 	}
 	return a, p.ready(ctx)
+}
+
+// operate runs a command of the program as an operator does.
+func (c *Cluster) operate(ctx context.Context, args ...string) error {
+	out, err := exec.CommandContext(ctx, c.env.Binary, append(args, "--control", c.address)...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("isthmus %s: %w: %s", strings.Join(args, " "), err, out)
+	}
+	return nil
 }
 
 // RestartFetchers replaces the agents that fetch, and so empties what they hold in memory.

@@ -20,7 +20,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := &cobra.Command{Use: "bench", Short: "Measure isthmus beside Apache Kafka", SilenceUsage: true}
-	root.AddCommand(newRun(), newTable())
+	root.AddCommand(newRun(), newTable(), newThrottle())
 	if err := root.ExecuteContext(ctx); err != nil {
 		os.Exit(1)
 	}
@@ -62,6 +62,23 @@ func newTable() *cobra.Command {
 	}}
 }
 
+// newEnv makes the folders of a run. The caller closes it.
+func newEnv(o runOptions) (*Env, error) {
+	dir, err := os.MkdirTemp(o.dir, "isthmus-bench-")
+	if err != nil {
+		return nil, err
+	}
+	logs, err := os.MkdirTemp("", "isthmus-bench-logs-")
+	if err != nil {
+		return nil, err
+	}
+	if o.binary, err = filepath.Abs(o.binary); err != nil {
+		return nil, err
+	}
+	return &Env{Binary: o.binary, Dir: dir, Logs: logs, Short: o.short, Out: os.Stderr, kafka: map[System]*Kafka{},
+		log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}, nil
+}
+
 func run(ctx context.Context, o runOptions) (err error) {
 	pattern, err := regexp.Compile(o.pattern)
 	if err != nil {
@@ -70,19 +87,10 @@ func run(ctx context.Context, o runOptions) (err error) {
 	if o.short {
 		o.rounds = 1
 	}
-	dir, err := os.MkdirTemp(o.dir, "isthmus-bench-")
+	e, err := newEnv(o)
 	if err != nil {
 		return err
 	}
-	logs, err := os.MkdirTemp("", "isthmus-bench-logs-")
-	if err != nil {
-		return err
-	}
-	if o.binary, err = filepath.Abs(o.binary); err != nil {
-		return err
-	}
-	e := &Env{Binary: o.binary, Dir: dir, Logs: logs, Short: o.short, Out: os.Stderr, kafka: map[System]*Kafka{},
-		log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	defer e.Close()
 	result, err := newResult(ctx)
 	if err != nil {
@@ -93,7 +101,7 @@ func run(ctx context.Context, o runOptions) (err error) {
 		if !pattern.MatchString(c.Name) {
 			continue
 		}
-		for round := 1; round <= o.rounds; round++ {
+		for round := 1; round <= o.rounds && (round == 1 || !once(c.Name)); round++ {
 			for _, s := range c.Systems {
 				if s != Isthmus && !o.kafka {
 					continue

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -109,6 +111,29 @@ func (r *Result) Print(w io.Writer) error {
 		fmt.Fprintf(t, "%s\t%.0f\t%.0f\t%.0f\t%.2f\t%.2f\t%.0f\t%.0f/%.0f\t%.0f/%.0f\t%.0f MB\t\n", name, i, k1, k3, ratio(i, k1), ratio(i, k3), m(func(s Sample) float64 { return s.MBPerSecond }),
 			m(func(s Sample) float64 { return s.ProduceP50Ms }), m(func(s Sample) float64 { return s.ProduceP99Ms }),
 			m(func(s Sample) float64 { return s.EndToEndP50Ms }), m(func(s Sample) float64 { return s.EndToEndP99Ms }), m(func(s Sample) float64 { return s.ResidentMB }))
+	}
+	return errors.Join(t.Flush(), r.printExtra(w))
+}
+
+// printExtra writes what single families of cases measure, a line a case.
+func (r *Result) printExtra(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, name := range r.names() {
+		known := map[string]bool{}
+		for _, s := range r.Samples {
+			for figure := range s.Extra {
+				known[figure] = known[figure] || s.Case == name && s.System == Isthmus
+			}
+		}
+		var all []string
+		for _, figure := range slices.Sorted(maps.Keys(known)) {
+			if known[figure] {
+				all = append(all, fmt.Sprintf("%s %.4g", figure, r.Median(name, Isthmus, func(s Sample) float64 { return s.Extra[figure] })))
+			}
+		}
+		if len(all) > 0 {
+			fmt.Fprintf(t, "%s\t%s\n", name, strings.Join(all, ", "))
+		}
 	}
 	return t.Flush()
 }

@@ -24,12 +24,10 @@ const (
 // Result is what became of a request.
 type Result int
 
-// The results. OK is an answer of the bucket, also that an object is there already, or is not. Canceled is what was called off, such as
-// the slower of two that ask the same.
+// The results. OK is an answer of the bucket, also that an object is there already, or is not.
 const (
 	OK Result = iota
 	Throttled
-	Canceled
 	Failed
 	results
 )
