@@ -17,6 +17,8 @@ import (
 // by the day for a month. It is in the state, and not in the leader's memory, because it must not be lost with a leader: agents tell
 // sums that only rise, a command holds them once a minute, and what is added is the difference to what the same session told before, so
 // that whatever is said twice, or by way of a new leader, counts once.
+//
+// A row is the number of minutes in which something was done, and then the counts.
 type meterSpan struct {
 	tag        byte
 	unit, kept int64 // milliseconds
@@ -38,11 +40,6 @@ const maxMeterCounts = 64
 func meterKey(tag byte, at int64, group, share string) string {
 	key := binary.BigEndian.AppendUint64([]byte{tag}, uint64(at))
 	return string(key) + group + "\x00" + share
-}
-
-func splitMeterKey(key string) (tag byte, at int64, group, share string) {
-	group, share, _ = strings.Cut(key[9:], "\x00")
-	return key[0], int64(binary.BigEndian.Uint64([]byte(key[1:9]))), group, share
 }
 
 func toldKey(session uint64, share string) string {
@@ -91,13 +88,17 @@ func (s *State) addMetered(x *session, told *controlpb.ShareMeter) {
 		return
 	}
 	s.told.Set(key, now)
-	for _, span := range meterSpans {
+	more = append([]int64{0}, more...)
+	for i, span := range meterSpans {
 		at := s.clock() - s.clock()%span.unit
 		row := meterKey(span.tag, at, s.words[x.group], name)
 		if _, there := s.meter.Get(row); !there && s.meter.Len() >= s.limits.MaxMeterRows {
 			row = meterKey(span.tag, at, "", "")
 		}
-		sum, _ := s.meter.Get(row)
+		sum, there := s.meter.Get(row)
+		if i == 0 && !there {
+			more[0] = 1 // a minute in which something was done, which the hour and the day hear of next
+		}
 		s.meter.Set(row, sumOf(sum, more))
 	}
 }
@@ -176,7 +177,7 @@ func (s *State) Meter(now, span int64) *controlpb.MeterResponse {
 	})
 	sums.Scan(func(key string, counts []int64) bool {
 		group, share, _ := strings.Cut(key, "\x00")
-		r.Rows = append(r.Rows, &controlpb.MeterRow{Group: group, Share: share, Counts: counts})
+		r.Rows = append(r.Rows, &controlpb.MeterRow{Group: group, Share: share, Counts: counts[1:], ActiveMs: counts[0] * time.Minute.Milliseconds()})
 		return true
 	})
 	r.From = min(max(from, s.meterSince), now)
@@ -232,7 +233,12 @@ func (s *State) readMeter(d *decoder) {
 			d.fail("meter row %q", key)
 			return
 		}
-		s.meter.Set(key, d.ints(maxMeterCounts, "counts"))
+		counts := d.ints(1+maxMeterCounts, "counts")
+		if len(counts) == 0 {
+			d.fail("meter row %q is empty", key)
+			return
+		}
+		s.meter.Set(key, counts)
 	}
 	for range d.count("told sums") {
 		key := d.string("told sum")

@@ -107,6 +107,9 @@ func TestSpans(t *testing.T) {
 	m.want("a month", 30*24*time.Hour, "720h46m40s prod/orders[721]")
 	m.want("more than is kept", 300*24*time.Hour, "744h46m40s prod/orders[745]")
 	m.now += 100 * 24 * time.Hour.Milliseconds()
+	if got := time.Duration(m.s.Meter(m.now-100*24*time.Hour.Milliseconds(), 24*time.Hour.Milliseconds()).GetRows()[0].GetActiveMs()) * time.Millisecond; got != 25*time.Minute {
+		t.Errorf("active for %v of a day, a minute in each hour", got)
+	}
 	m.want("long after", 30*24*time.Hour, "720h46m40s")
 }
 

@@ -305,7 +305,7 @@ func (c *chaos) metered(s *State) *controlpb.MeterCommand {
 	for range 1 + c.n(3) {
 		x := &controlpb.SessionMeter{Session: uint64(c.n(int(s.nextSession) + 2))}
 		for range c.n(3) {
-			x.Shares = append(x.Shares, &controlpb.ShareMeter{Share: c.one("default", "other", "none"), Totals: []int64{int64(c.n(50)) - 5, 7, int64(c.now % 1000)}[:1+c.n(3)]})
+			x.Shares = append(x.Shares, &controlpb.ShareMeter{Share: c.one("default", "other", "none"), Totals: []int64{int64(c.n(50)) - 5, 7, c.now % 1000}[:1+c.n(3)]})
 		}
 		m.Metered = append(m.Metered, x)
 	}

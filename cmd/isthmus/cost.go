@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -17,23 +18,34 @@ import (
 
 func newCost() *cobra.Command {
 	c := costCommand{w: cost.DefaultWorkload(), segment: 4 * units.MiB}
-	c.retention = days(c.w.Retention)
+	c.retention, c.since = days(c.w.Retention), days(time.Hour)
 	cmd := &cobra.Command{
-		Use: "cost", Short: "Reckon what a load costs a month, here and elsewhere",
+		Use: "cost", Short: "Reckon what a load costs a month, here and elsewhere, or what a cluster has cost",
 		Long: `cost prices a load line by line: on isthmus, on Apache Kafka in three zones (consumers reading from the nearest replica or not, with
-tiered storage), and on WarpStream by its list prices; and what each way of letting another account read adds.
+tiered storage), and on WarpStream by its list prices; and what each way of letting another account read adds. With --control it prices
+instead what a cluster did at its buckets in the last hour or month, for each group and share, beside what the model says for that load.
 
 Prices are public list prices of the date that is printed. isthmus cost prices prints the file; --prices takes one of your own.
 Every formula stands in docs/cost.md.`,
 		Example: `  isthmus cost --write 100 --fanout 3 --retention 7d --zones 3 --region us-east-1
-  isthmus cost --write 50 --read 200 --compression 4 --flush-interval 250ms --segment-size 8MiB --prices mine.yaml`,
+  isthmus cost --write 50 --read 200 --compression 4 --flush-interval 250ms --segment-size 8MiB --prices mine.yaml
+  isthmus cost --control 127.0.0.1:7400 --since 30d`,
 	}
 	c.addFlags(cmd.Flags())
-	out := addOutputFlag(cmd)
-	cmd.RunE = configured(func(cmd *cobra.Command) error {
-		c.given = cmd.Flags().Changed
-		return c.estimate(cmd, out.json())
-	})
+	asOperator(cmd, c.measure)
+	measure := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return configured(func(cmd *cobra.Command) error {
+			c.given = cmd.Flags().Changed
+			if c.given("control") {
+				return measure(cmd, args)
+			}
+			if c.given("since") {
+				return usageError{errors.New("--since says over which time a cluster is measured: name the cluster with --control")}
+			}
+			return c.estimate(cmd, cmd.Flags().Lookup("output").Value.String() == "json")
+		})(cmd, args)
+	}
 	cmd.AddCommand(newCostPrices())
 	return cmd
 }
@@ -52,11 +64,11 @@ func newCostPrices() *cobra.Command {
 
 // costCommand is what a command line says of a load.
 type costCommand struct {
-	w         cost.Workload
-	fanout    float64
-	retention days
-	segment   units.Bytes
-	prices    string
+	w                cost.Workload
+	fanout           float64
+	retention, since days
+	segment          units.Bytes
+	prices           string
 
 	given func(flag string) bool
 }
@@ -75,6 +87,7 @@ func (c *costCommand) addFlags(f *pflag.FlagSet) {
 	f.IntVar(&c.w.Shares, "shares", c.w.Shares, "shares that they are spread over")
 	f.IntVar(&c.w.ReadGroups, "read-groups", c.w.ReadGroups, "groups of fetch agents, each in a VPC or account of its own")
 	f.BoolVar(&c.w.ZoneAware, "zone-aware", c.w.ZoneAware, "clients of isthmus find the agents of their zone (zone= in client.id)")
+	f.Var(&c.since, "since", "with --control: how far back to look, up to 31d")
 	f.StringVar(&c.prices, "prices", "", "YAML file of prices and figures to reckon with, whole, instead of the embedded one")
 }
 

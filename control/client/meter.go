@@ -77,6 +77,7 @@ func (t *teller) hear(at time.Time, news []*controlpb.ShareMeter) {
 type Metered struct {
 	Group, Share string
 	Counts       meter.Counts
+	Active       time.Duration // minutes in which something was done
 }
 
 // Stored is what lies in a share's bucket and is referred to.
@@ -104,7 +105,7 @@ func (c *Client) Meter(ctx context.Context, span time.Duration) (Meter, error) {
 	}
 	m := Meter{From: time.UnixMilli(got.GetFrom()).UTC(), Until: time.UnixMilli(got.GetUntil()).UTC()}
 	for _, r := range got.GetRows() {
-		m.Rows = append(m.Rows, Metered{r.GetGroup(), r.GetShare(), meter.Of(r.GetCounts())})
+		m.Rows = append(m.Rows, Metered{r.GetGroup(), r.GetShare(), meter.Of(r.GetCounts()), time.Duration(r.GetActiveMs()) * time.Millisecond})
 	}
 	for _, s := range got.GetStored() {
 		m.Stored = append(m.Stored, Stored{s.GetShare(), s.GetBytes(), s.GetObjects()})

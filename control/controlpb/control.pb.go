@@ -3719,7 +3719,8 @@ type MeterRow struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
 	Share         string                 `protobuf:"bytes,2,opt,name=share,proto3" json:"share,omitempty"`
-	Counts        []int64                `protobuf:"varint,3,rep,packed,name=counts,proto3" json:"counts,omitempty"` // as in ShareMeter
+	Counts        []int64                `protobuf:"varint,3,rep,packed,name=counts,proto3" json:"counts,omitempty"`              // as in ShareMeter
+	ActiveMs      int64                  `protobuf:"varint,4,opt,name=active_ms,json=activeMs,proto3" json:"active_ms,omitempty"` // minutes in which something was done
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3773,6 +3774,13 @@ func (x *MeterRow) GetCounts() []int64 {
 		return x.Counts
 	}
 	return nil
+}
+
+func (x *MeterRow) GetActiveMs() int64 {
+	if x != nil {
+		return x.ActiveMs
+	}
+	return 0
 }
 
 // ShareStored is what lies in a share's bucket now and is referred to.
@@ -4825,11 +4833,12 @@ const file_control_controlpb_control_proto_rawDesc = "" +
 	"\x04from\x18\x01 \x01(\x03R\x04from\x12\x14\n" +
 	"\x05until\x18\x02 \x01(\x03R\x05until\x120\n" +
 	"\x04rows\x18\x03 \x03(\v2\x1c.isthmus.control.v1.MeterRowR\x04rows\x127\n" +
-	"\x06stored\x18\x04 \x03(\v2\x1f.isthmus.control.v1.ShareStoredR\x06stored\"N\n" +
+	"\x06stored\x18\x04 \x03(\v2\x1f.isthmus.control.v1.ShareStoredR\x06stored\"k\n" +
 	"\bMeterRow\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x14\n" +
 	"\x05share\x18\x02 \x01(\tR\x05share\x12\x16\n" +
-	"\x06counts\x18\x03 \x03(\x03R\x06counts\"S\n" +
+	"\x06counts\x18\x03 \x03(\x03R\x06counts\x12\x1b\n" +
+	"\tactive_ms\x18\x04 \x01(\x03R\bactiveMs\"S\n" +
 	"\vShareStored\x12\x14\n" +
 	"\x05share\x18\x01 \x01(\tR\x05share\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x03R\x05bytes\x12\x18\n" +

@@ -19,7 +19,6 @@ import (
 // metering is an agent whose sums the test sets.
 type metering struct {
 	*client.Membership
-	session func() uint64
 
 	mu     sync.Mutex
 	totals []meter.Total

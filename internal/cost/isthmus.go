@@ -15,9 +15,12 @@ type shape struct {
 func (l *load) shape() (s shape) {
 	f, zones := &l.p.Isthmus, float64(l.Zones)
 	s.produce = l.machines(f.Agent, zones, f.Utilization, cpu(l.w, f.ProduceMB), 2*l.w, 0)
+	if l.Agents > 0 {
+		s.produce = float64(l.Agents)
+	}
 	reading := 0.0 // zones of all groups in which something is read
 	if l.rd > 0 {
-		reading = zones * float64(l.ReadGroups)
+		reading = l.readZones()
 		pulled := reading * l.w // each zone of a group reads each byte from the bucket once
 		s.fetch = l.machines(f.Agent, reading, f.Utilization, cpu(max(l.rd, pulled), f.FetchMB), pulled+2*l.rd, 0)
 	}
@@ -64,7 +67,15 @@ func (l *load) pulled() float64 {
 	if l.rd == 0 {
 		return 0
 	}
-	return l.w * float64(l.Zones*l.ReadGroups)
+	return l.w * l.readZones()
+}
+
+// readZones are the zones of all groups in which something is read.
+func (l *load) readZones() float64 {
+	if l.ReadZones > 0 {
+		return float64(l.ReadZones)
+	}
+	return float64(l.Zones * l.ReadGroups)
 }
 
 // RequestCents is what requests cost for each GiB written, of a bill.

@@ -17,7 +17,9 @@ type Workload struct {
 	Compression float64       `json:"compression"` // size as applications count it, of the size on the wire: 4 is 4:1
 	Partitions  int           `json:"partitions"`  // that are written to
 	Shares      int           `json:"shares"`
-	ReadGroups  int           `json:"read_groups"` // groups of fetch agents, each in an account or VPC of its own
+	ReadGroups  int           `json:"read_groups"`              // groups of fetch agents, each in an account or VPC of its own
+	Agents      int           `json:"produce_agents,omitempty"` // that there are; 0: as many as are needed
+	ReadZones   int           `json:"read_zones,omitempty"`     // of all read groups together, in which somebody reads; 0: all of each
 
 	Flush      time.Duration `json:"flush_interval_ns"`
 	SegmentMiB float64       `json:"segment_mib"`
@@ -48,6 +50,8 @@ func (w *Workload) Validate() error {
 	check(w.Partitions >= 1 && w.Partitions <= 1_000_000, "partitions %d: from 1 to 1,000,000", w.Partitions)
 	check(w.Shares >= 1 && w.Shares <= 1000, "shares %d: from 1 to 1000", w.Shares)
 	check(w.ReadGroups >= 1 && w.ReadGroups <= 1000, "read groups %d: from 1 to 1000", w.ReadGroups)
+	check(w.ReadZones >= 0 && w.ReadZones <= 6000, "read zones %d: from 0 to 6000", w.ReadZones)
+	check(w.Agents >= 0 && w.Agents <= 100_000, "produce agents %d: from 0 to 100,000", w.Agents)
 	check(w.Flush >= 25*time.Millisecond && w.Flush <= time.Second, "flush interval %v: from 25ms to 1s", w.Flush)
 	check(w.SegmentMiB >= 0.0625 && w.SegmentMiB <= 64, "segment size %v MiB: from 64KiB to 64MiB", w.SegmentMiB)
 	return errors.Join(faults...)

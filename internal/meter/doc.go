@@ -6,7 +6,8 @@
 // lists in the order of Count, to which new counts are added at the end.
 //
 // Metrics; group is the agent's, op is put, get, head, list, delete or multipart (each part, the start and the end of an
-// upload), result is ok (there or not), throttled (503) or failed, api is produce or fetch:
+// upload), result is ok (there or not), throttled (503), canceled (the
+// slower of two hedged) or failed, api is produce or fetch:
 //
 //	isthmus_meter_s3_requests_total{group,share,op,result}  requests to the share's bucket, hedges among them
 //	isthmus_meter_s3_hedges_total{group,share,op}           of them, those that asked a second time (put, get)

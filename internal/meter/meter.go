@@ -24,10 +24,12 @@ const (
 // Result is what became of a request.
 type Result int
 
-// The results. OK is an answer of the bucket, also that an object is there already, or is not.
+// The results. OK is an answer of the bucket, also that an object is there already, or is not. Canceled is what was called off, such as
+// the slower of two that ask the same.
 const (
 	OK Result = iota
 	Throttled
+	Canceled
 	Failed
 	results
 )

@@ -70,10 +70,12 @@ isthmus_meter_s3_hedges_total{group="prod",op="get",share="orders"} 0
 isthmus_meter_s3_hedges_total{group="prod",op="put",share="orders"} 1
 # HELP isthmus_meter_s3_requests_total Requests to object storage for a share, by operation and result.
 # TYPE isthmus_meter_s3_requests_total counter
+isthmus_meter_s3_requests_total{group="prod",op="get",result="canceled",share="orders"} 0
 isthmus_meter_s3_requests_total{group="prod",op="get",result="failed",share="orders"} 0
 isthmus_meter_s3_requests_total{group="prod",op="get",result="ok",share="orders"} 0
 isthmus_meter_s3_requests_total{group="prod",op="get",result="throttled",share="orders"} 0
 isthmus_meter_s3_requests_total{group="prod",op="list",result="failed",share="orders"} 2
+isthmus_meter_s3_requests_total{group="prod",op="put",result="canceled",share="orders"} 0
 isthmus_meter_s3_requests_total{group="prod",op="put",result="failed",share="orders"} 0
 isthmus_meter_s3_requests_total{group="prod",op="put",result="ok",share="orders"} 3
 isthmus_meter_s3_requests_total{group="prod",op="put",result="throttled",share="orders"} 1

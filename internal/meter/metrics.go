@@ -4,7 +4,7 @@ import "github.com/prometheus/client_golang/prometheus"
 
 var (
 	opNames     = [ops]string{"put", "get", "head", "list", "delete", "multipart"}
-	resultNames = [results]string{"ok", "throttled", "failed"}
+	resultNames = [results]string{"ok", "throttled", "canceled", "failed"}
 )
 
 func desc(name, help string, labels ...string) *prometheus.Desc {

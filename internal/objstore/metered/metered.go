@@ -114,11 +114,13 @@ func (s *Store) observe(ctx context.Context, op string, count *atomic.Int64, beg
 // account counts a request for the share.
 func (s *Store) account(ctx context.Context, op string, err error) {
 	result := meter.Failed
-	switch objstore.Class(err) {
-	case "ok", "exists", "missing":
+	switch class := objstore.Class(err); {
+	case class == "ok" || class == "exists" || class == "missing":
 		result = meter.OK
-	case "throttled":
+	case class == "throttled":
 		result = meter.Throttled
+	case errors.Is(err, context.Canceled):
+		result = meter.Canceled
 	}
 	s.share.Add(meter.Requests(asked[op], result), 1)
 	if !objstore.IsHedge(ctx) {

@@ -1,6 +1,7 @@
 package metered
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -118,11 +119,17 @@ func TestForAShare(t *testing.T) {
 	if _, _, err := s.List(t.Context(), "", "", 10); err != nil {
 		t.Fatal(err)
 	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.GetRange(gone, "k", 0, 1); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
 	want := meter.Counts{meter.HedgedPuts: 1, meter.HedgedGets: 1, meter.PutBytes: 10, meter.GetBytes: 3}
 	want[meter.Requests(meter.Put, meter.OK)] = 3
 	want[meter.Requests(meter.Get, meter.OK)] = 1
 	want[meter.Requests(meter.Get, meter.Failed)] = 1
 	want[meter.Requests(meter.List, meter.OK)] = 1
+	want[meter.Requests(meter.Get, meter.Canceled)] = 1
 	if got := shares.Share("orders").Counts(); got != want {
 		t.Errorf("%+v, wanted %+v", got, want)
 	}
