@@ -17,11 +17,12 @@ import (
 
 // Env is what a run gives its cases.
 type Env struct {
-	Binary string // the isthmus program
-	Dir    string // on a tmpfs: data of every system
-	Logs   string // of the processes of the last case
-	Short  bool
-	Out    io.Writer // progress
+	Binary   string // the isthmus program
+	Dir      string // on a tmpfs: data of every system
+	Logs     string // of the processes of the last case
+	Profiles string // folder of CPU profiles; none are taken when empty
+	Short    bool
+	Out      io.Writer // progress
 
 	log   *slog.Logger
 	kafka map[System]*Kafka

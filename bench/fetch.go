@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/isthmusdata/isthmus/internal/bench"
@@ -29,6 +30,7 @@ func tail(n int) func(context.Context, *Env, System) (Sample, error) {
 		c := t.Aim(large())
 		c.Clients, c.Fanout, c.Rate = 4, n, 40e6/float64(c.RecordSize)
 		c.Warmup, c.For = e.Warmup(), e.pick(8*time.Second, 2*time.Second)
+		defer e.profile(ctx, t.cluster, fmt.Sprintf("tail-%d", n), c.Warmup, c.For)()
 		if n == 0 {
 			return sound(bench.Produce(ctx, c, e.log, nil))
 		}
@@ -60,6 +62,7 @@ func cold(n int) func(context.Context, *Env, System) (Sample, error) {
 		}
 		c = t.Aim(c)
 		c.Clients, c.Fanout, c.Once, c.For = 1, n, true, 2*patience
+		defer e.profile(ctx, t.cluster, fmt.Sprintf("cold-%d", n), 0, e.pick(2*time.Second, time.Second))()
 		return sound(bench.Fetch(ctx, c, e.log, nil))
 	}
 }

@@ -28,9 +28,9 @@ func main() {
 
 // runOptions are the flags of run.
 type runOptions struct {
-	pattern, binary, dir, out string
-	short, kafka              bool
-	rounds                    int
+	pattern, binary, dir, out, profiles string
+	short, kafka                        bool
+	rounds                              int
 }
 
 func newRun() *cobra.Command {
@@ -41,6 +41,7 @@ func newRun() *cobra.Command {
 	f.StringVar(&o.binary, "binary", "./isthmus", "the isthmus program")
 	f.StringVar(&o.dir, "dir", "/dev/shm", "a folder on a tmpfs, for the data of all systems")
 	f.StringVar(&o.out, "out", "bench/results", "folder of results; nothing is written when empty")
+	f.StringVar(&o.profiles, "profiles", "", "folder for CPU profiles of each process under each load")
 	f.BoolVar(&o.short, "short", false, "one round, seconds a case: that it runs, not how fast")
 	f.BoolVar(&o.kafka, "kafka", true, "run Apache Kafka, too")
 	f.IntVar(&o.rounds, "rounds", 3, "samples of each case and system; their median counts")
@@ -75,7 +76,7 @@ func newEnv(o runOptions) (*Env, error) {
 	if o.binary, err = filepath.Abs(o.binary); err != nil {
 		return nil, err
 	}
-	return &Env{Binary: o.binary, Dir: dir, Logs: logs, Short: o.short, Out: os.Stderr, kafka: map[System]*Kafka{},
+	return &Env{Binary: o.binary, Dir: dir, Logs: logs, Profiles: o.profiles, Short: o.short, Out: os.Stderr, kafka: map[System]*Kafka{},
 		log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}, nil
 }
 

@@ -25,17 +25,17 @@ func with(change func(*bench.Config)) bench.Config {
 func produceCases() []Case {
 	all := []System{Isthmus, KafkaRF1, KafkaRF3}
 	return []Case{
-		{"produce-large", "produce, batches of 150 KB", all, produce(large())},
-		{"produce-large-lz4", "the same, lz4", all[:2], produce(with(func(c *bench.Config) { c.Compression = "lz4" }))},
-		{"produce-16k", "produce, batches of 16 KB", all, produce(with(func(c *bench.Config) { c.BatchSize = 16 * units.KiB }))},
-		{"produce-100b", "produce, records of 100 B, no linger", all, produce(with(func(c *bench.Config) {
+		{"produce-large", "produce, batches of 150 KB", all, produce("produce-large", large())},
+		{"produce-large-lz4", "the same, lz4", all[:2], produce("produce-large-lz4", with(func(c *bench.Config) { c.Compression = "lz4" }))},
+		{"produce-16k", "produce, batches of 16 KB", all, produce("produce-16k", with(func(c *bench.Config) { c.BatchSize = 16 * units.KiB }))},
+		{"produce-100b", "produce, records of 100 B, no linger", all, produce("produce-100b", with(func(c *bench.Config) {
 			c.RecordSize, c.Linger = 100, 0
 		}))},
 	}
 }
 
 // produce loads at full speed.
-func produce(c bench.Config) func(context.Context, *Env, System) (Sample, error) {
+func produce(name string, c bench.Config) func(context.Context, *Env, System) (Sample, error) {
 	return func(ctx context.Context, e *Env, s System) (Sample, error) {
 		t, err := e.Target(ctx, s, Options{Fetch: -1})
 		if err != nil {
@@ -43,6 +43,7 @@ func produce(c bench.Config) func(context.Context, *Env, System) (Sample, error)
 		}
 		defer t.Close(ctx, e)
 		c.Warmup, c.For = e.Warmup(), e.Measure()
+		defer e.profile(ctx, t.cluster, name, c.Warmup, c.For)()
 		return sound(bench.Produce(ctx, t.Aim(c), e.log, nil))
 	}
 }

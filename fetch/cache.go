@@ -34,6 +34,7 @@ type piece struct {
 	peer    string        // the agent it was asked of; empty: the bucket
 	filled  chan struct{} // closed when data or err is set
 	data    []byte
+	buffer  *buffer // that data is a part of; nil: nobody else's
 	err     error
 	refs    int
 	listed  bool // findable
@@ -60,8 +61,9 @@ type checked struct {
 //
 // It is pure but for the channels it closes. Callers hold one lock around it.
 type cache struct {
-	pieces map[segment.Object][]*piece
-	shares [classes]share
+	pieces  map[segment.Object][]*piece
+	shares  [classes]share
+	buffers buffers
 }
 
 // share is the accounting of one class.
@@ -74,7 +76,7 @@ type share struct {
 }
 
 func newCache(cfg *Config) *cache {
-	c := &cache{pieces: map[segment.Object][]*piece{}}
+	c := &cache{pieces: map[segment.Object][]*piece{}, buffers: buffers{limit: cfg.IdleBufferBytes, small: 64 << 10, step: 128 << 10}}
 	c.shares[tailClass] = share{cacheBytes: cfg.CacheBytes, allBytes: cfg.CacheBytes + cfg.FlightBytes, order: list.New()}
 	c.shares[coldClass] = share{cacheBytes: cfg.ColdCacheBytes, allBytes: cfg.ColdCacheBytes + cfg.ColdFlightBytes, order: list.New()}
 	return c
@@ -146,9 +148,13 @@ func (c *cache) begin(o segment.Object, s span, cl class, peer string, ahead boo
 }
 
 // fill ends the reading of a piece. A failed one is found by nobody any more; those who wait
-// see the error.
-func (c *cache) fill(p *piece, data []byte, err error) {
+// see the error. data is a part of the buffer, if that is not nil.
+func (c *cache) fill(p *piece, data []byte, from *buffer, err error) {
 	p.data, p.err, p.done = data, err, true
+	if from != nil && err == nil {
+		p.buffer = from
+		from.holds++
+	}
 	close(p.filled)
 	if err != nil {
 		c.unlist(p)
@@ -167,7 +173,7 @@ func (c *cache) release(p *piece) {
 	sh := &c.shares[p.class]
 	if !p.listed {
 		sh.used -= p.size()
-		p.data = nil
+		c.forget(p)
 		return
 	}
 	sh.idle += p.size()
@@ -180,8 +186,15 @@ func (c *cache) drop(p *piece) {
 	if p.listed && p.refs == 0 {
 		c.shares[p.class].idle -= p.size()
 		c.shares[p.class].used -= p.size()
+		c.forget(p)
 	}
 	c.unlist(p)
+}
+
+// forget gives the bytes of a piece back that nobody holds and nobody will find.
+func (c *cache) forget(p *piece) {
+	c.buffers.letGo(p.buffer)
+	p.data, p.buffer = nil, nil
 }
 
 // evict forgets the least recently used piece of a class that nobody uses, if there is one.

@@ -53,9 +53,9 @@ func TestCacheBounds(t *testing.T) {
 				if len(flying) > 0 {
 					p := take(&flying, drawn("flight", len(flying)))
 					if drawn("fails", 4) == 0 {
-						c.fill(p, nil, errors.New("failed"))
+						c.fill(p, nil, nil, errors.New("failed"))
 					} else {
-						c.fill(p, make([]byte, p.size()), nil)
+						c.fill(p, make([]byte, p.size()), nil, nil)
 					}
 				}
 			case 3, 4:
@@ -72,7 +72,7 @@ func TestCacheBounds(t *testing.T) {
 			c.check(t)
 		}
 		for len(flying) > 0 {
-			c.fill(take(&flying, 0), nil, errors.New("failed"))
+			c.fill(take(&flying, 0), nil, nil, errors.New("failed"))
 		}
 		for len(held) > 0 {
 			c.release(take(&held, 0))
@@ -126,7 +126,7 @@ func TestCacheOrder(t *testing.T) {
 		if p == nil {
 			return false
 		}
-		c.fill(p, make([]byte, size), nil)
+		c.fill(p, make([]byte, size), nil, nil)
 		return true
 	}
 	there := func() (out string) {

@@ -19,6 +19,8 @@ type Config struct {
 	// push out the tail nor take its memory.
 	ColdCacheBytes  int64
 	ColdFlightBytes int64
+	// IdleBufferBytes is what buffers of chunks may hold that wait to be read into again, beyond all else.
+	IdleBufferBytes int64
 	// PrefetchBytes is how far the bytes of a cold partition are read ahead of its reader.
 	PrefetchBytes int64
 	// MaxResponseBytes caps fetch.max.bytes; as there, a first batch above it is still returned.
@@ -96,6 +98,7 @@ func Default() Config {
 		CopiedBytes:          64 << 20,
 		ColdCacheBytes:       64 << 20,
 		ColdFlightBytes:      64 << 20,
+		IdleBufferBytes:      32 << 20,
 		PrefetchBytes:        4 << 20,
 		MaxResponseBytes:     50 << 20,
 		MaxRequestPartitions: 100_000,
@@ -178,6 +181,7 @@ func (c *Config) Validate() error {
 			faults = append(faults, fmt.Errorf("fetch %s must be at least 0, not %d", name, v))
 		}
 	}
+	natural("idle buffer bytes", c.IdleBufferBytes)
 	natural("prefetch bytes", c.PrefetchBytes)
 	natural("patience", int64(c.Patience))
 	natural("ask backoff", int64(c.AskBackoff))

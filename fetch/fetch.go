@@ -53,6 +53,7 @@ type part struct {
 	code      int16
 	view      view
 	needs     []*need
+	chosen    int64        // bytes of needs
 	reached   topic.Offset // the end of the last location answered in full
 	out       answered
 }

@@ -26,12 +26,13 @@ func (r *reader) fly(l *load) {
 	done := make(chan struct{}, len(runs))
 	for _, run := range runs {
 		r.sched.Go(func() {
-			data, err := r.get(ctx, l, run)
+			b, err := r.get(ctx, l, run)
 			for _, p := range l.pieces {
 				if run.holds(p.span) {
-					r.fill(p, data, run.from, err)
+					r.fill(p, b, run.from, err)
 				}
 			}
+			r.letGo(b)
 			done <- struct{}{}
 		})
 	}
@@ -55,35 +56,44 @@ func (r *reader) flyToPeer(ctx context.Context, l *load) bool {
 	r.metrics.peerSeconds.Observe((r.sched.Now() - start).Seconds())
 	for i, p := range l.pieces {
 		r.metrics.peerBytes.Add(float64(len(data[i])))
-		r.fill(p, data[i], p.from, nil)
+		b := &buffer{bytes: data[i], holds: 1}
+		r.fill(p, b, p.from, nil)
+		r.letGo(b)
 	}
 	return true
 }
 
 // fill hands a piece its part of the bytes that begin at from.
-func (r *reader) fill(p *piece, data []byte, from int64, err error) {
+func (r *reader) fill(p *piece, b *buffer, from int64, err error) {
 	var part []byte
 	if err == nil {
-		part = data[p.from-from : p.to-from : p.to-from]
+		part = b.bytes[p.from-from : p.to-from : p.to-from]
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.cache.fill(p, part, err)
+	r.cache.fill(p, part, b, err)
 	r.free()
+}
+
+// letGo ends a flight's hold of what it read; nil is nothing.
+func (r *reader) letGo(b *buffer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cache.buffers.letGo(b)
 }
 
 // get reads one range of an object, with as many attempts as are allowed. Those that the bucket refused for being one too many
 // do not count: their rate is kept by the share's gate, and the flight's time bounds them.
-func (r *reader) get(ctx context.Context, l *load, s span) ([]byte, error) {
+func (r *reader) get(ctx context.Context, l *load, s span) (*buffer, error) {
 	store, err := r.stores(l.object.Share)
 	if err != nil {
 		return nil, fmt.Errorf("open share %s: %w", l.object.Share, err)
 	}
 	backoff := r.cfg.RetryBackoff
 	for attempt := 1; ; {
-		data, err := r.hedged(ctx, store, l, s)
+		b, err := r.hedged(ctx, store, l, s)
 		if err == nil {
-			return data, r.checkHeader(data, l, s)
+			return b, r.checkHeader(b.bytes[:s.size()], l, s)
 		}
 		throttled := errors.Is(err, objstore.ErrThrottled)
 		if attempt == r.cfg.ReadAttempts && !throttled || permanent(err) || ctx.Err() != nil {
@@ -128,20 +138,21 @@ func (r *reader) checkHeader(data []byte, l *load, s span) error {
 
 // got is the outcome of one GET.
 type got struct {
-	data []byte
-	err  error
+	buffer *buffer
+	err    error
 }
 
 // hedged reads a range once, or twice when the first GET takes long and the budget allows it;
-// the first answer counts and the other is called off. An error counts only when no GET is left.
-func (r *reader) hedged(ctx context.Context, store Getter, l *load, s span) ([]byte, error) {
+// the first answer counts and the other is called off, its buffer left to the garbage collector, for it may still be read
+// into. An error counts only when no GET is left.
+func (r *reader) hedged(ctx context.Context, store Getter, l *load, s span) (*buffer, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	outcomes, came := make(chan got, 2), make(chan struct{}, 2)
 	ask := func(ctx context.Context) {
 		defer r.flights.Done()
-		data, err := r.once(ctx, store, l, s)
-		outcomes <- got{data, err}
+		b, err := r.once(ctx, store, l, s)
+		outcomes <- got{b, err}
 		came <- struct{}{}
 	}
 	r.mu.Lock()
@@ -158,7 +169,7 @@ func (r *reader) hedged(ctx context.Context, store Getter, l *load, s span) ([]b
 		case 0:
 			running--
 			if o := <-outcomes; o.err == nil || running == 0 {
-				return o.data, o.err
+				return o.buffer, o.err
 			}
 		case sched.Over:
 			return nil, ctx.Err()
@@ -177,14 +188,15 @@ func (r *reader) hedged(ctx context.Context, store Getter, l *load, s span) ([]b
 	}
 }
 
-// once makes one GET when its share's bucket takes it and its class has a slot free.
-func (r *reader) once(ctx context.Context, store Getter, l *load, s span) ([]byte, error) {
+// once makes one GET when its share's bucket takes it and its class has a slot free. The buffer is held once.
+func (r *reader) once(ctx context.Context, store Getter, l *load, s span) (*buffer, error) {
 	if err := r.enter(ctx, l.object.Share, l.class); err != nil {
 		return nil, err
 	}
 	defer func() { r.slots[l.class] <- struct{}{} }()
 	start := r.sched.Now()
-	data, err := store.GetRange(ctx, l.key, s.from, s.size())
+	b := r.buffer(s.size())
+	data, err := store.GetRange(objstore.Lend(ctx, b.bytes), l.key, s.from, s.size())
 	took := r.sched.Now() - start
 	switch {
 	case errors.Is(err, objstore.ErrThrottled):
@@ -195,15 +207,32 @@ func (r *reader) once(ctx context.Context, store Getter, l *load, s span) ([]byt
 	}
 	r.metrics.gets.WithLabelValues(l.class.String()).Inc()
 	if err != nil {
+		r.letGo(b)
 		return nil, err
 	}
 	if int64(len(data)) != s.size() {
+		r.letGo(b)
 		return nil, fmt.Errorf("%w: %d bytes instead of %d", objstore.ErrUnavailable, len(data), s.size())
 	}
 	r.metrics.getBytes.WithLabelValues(l.class.String()).Add(float64(len(data)))
 	r.metrics.getSeconds.Observe(took.Seconds())
 	r.mu.Lock()
 	r.hedge.end(s.size(), took)
+	if &data[0] != &b.bytes[0] { // the store reads into memory of its own
+		r.cache.buffers.letGo(b)
+		b = &buffer{bytes: data, holds: 1}
+	}
 	r.mu.Unlock()
-	return data, nil
+	return b, nil
+}
+
+// buffer returns memory for a read of so many bytes.
+func (r *reader) buffer(size int64) *buffer {
+	r.mu.Lock()
+	b := r.cache.buffers.take(size)
+	r.mu.Unlock()
+	if b == nil {
+		b = &buffer{bytes: make([]byte, r.cache.buffers.roomy(size)), holds: 1}
+	}
+	return b
 }

@@ -50,49 +50,52 @@ func (f *fetch) ahead() {
 	}
 }
 
-// want chooses the locations to read, partition by partition, until max_bytes is reached.
+// want chooses the locations to read until max_bytes is reached: the first of every partition, then the second of every
+// partition, and so on. A segment holds a little of each of many partitions and is read as a whole; partition by partition,
+// an answer would be the beginning of a few partitions out of more segments than the cache holds, and the next answers
+// would read them all again.
 func (f *fetch) want() {
 	left := min(f.maxBytes(), f.allowed)
 	some := false
-	for i := range f.parts {
-		p := &f.parts[i]
-		if p.code != 0 || p.view.verdict != ready {
-			continue
+	for more := true; more; {
+		more = false
+		for i := range f.parts {
+			p := &f.parts[i]
+			if p.code != 0 || p.view.verdict != ready || p.chosen >= max(int64(p.maxBytes), 1) {
+				continue
+			}
+			if some && (left <= 0 || p.maxBytes <= 0) {
+				continue
+			}
+			if n := f.wantNext(p); n > 0 {
+				left -= n
+				some, more = true, true
+			}
 		}
-		budget := min(int64(max(p.maxBytes, 0)), left)
-		if budget == 0 && some {
-			continue
-		}
-		f.wantOf(p, max(budget, 1))
-		some = true
-		left = max(0, left-min(p.view.bytes, budget))
 	}
 }
 
-// wantOf chooses the locations of one partition.
-func (f *fetch) wantOf(p *part, budget int64) {
-	c := coldClass
+// wantNext chooses the next location of a partition and returns how many bytes of it are wanted; 0 when there is none.
+func (f *fetch) wantNext(p *part) int64 {
+	j := len(p.needs)
+	if j == len(p.view.locations) {
+		return 0
+	}
+	n := &need{loc: p.view.locations[j], class: coldClass}
 	if p.view.tail {
-		c = tailClass
+		n.class = tailClass
 	}
-	size := int64(0)
-	for j := range p.view.locations {
-		l := &p.view.locations[j]
-		if size >= budget {
-			break
-		}
-		n := &need{loc: *l, class: c}
-		p.needs = append(p.needs, n)
-		f.needs = append(f.needs, n)
-		if j == 0 {
-			size = p.view.bytes // of which the first location counts only from the offset on
-			for k := range p.view.locations[1:] {
-				size -= int64(p.view.locations[1+k].Length)
-			}
-		} else {
-			size += int64(l.Length)
+	p.needs = append(p.needs, n)
+	f.needs = append(f.needs, n)
+	size := int64(n.loc.Length)
+	if j == 0 {
+		size = p.view.bytes // of which the first location counts only from the offset on
+		for k := range p.view.locations[1:] {
+			size -= int64(p.view.locations[1+k].Length)
 		}
 	}
+	p.chosen += size
+	return max(size, 1)
 }
 
 // finish makes a partition's answer.
@@ -169,7 +172,7 @@ func (f *fetch) replan(ctx context.Context, p *part, left int64, due bool) error
 	f.h.metrics.gone.Inc()
 	p.replanned = true
 	f.h.reader.release(p.needs...)
-	p.needs = nil
+	p.needs, p.chosen = nil, 0
 	f.h.mu.Lock()
 	f.h.planner.gone(p.partition)
 	since := f.h.planner.arrive()
@@ -198,7 +201,8 @@ func (f *fetch) replan(ctx context.Context, p *part, left int64, due bool) error
 		return nil
 	}
 	before := len(f.needs)
-	f.wantOf(p, max(1, min(int64(max(p.maxBytes, 0)), left)))
+	for budget := max(1, min(int64(max(p.maxBytes, 0)), left)); p.chosen < budget && f.wantNext(p) > 0; {
+	}
 	f.h.reader.acquire(ctx, f.needs[before:], true, false)
 	return f.cut(ctx, p, left, due)
 }

@@ -146,7 +146,7 @@ func (s *Store) GetRange(ctx context.Context, key string, position, length int64
 	if err != nil {
 		return nil, objstore.Invalid("get", key, err)
 	}
-	b := make([]byte, n)
+	b := objstore.Room(ctx, n)
 	if _, err := f.ReadAt(b, position); err != nil && !(errors.Is(err, io.EOF) && n == 0) {
 		return nil, classify("get", s.path(key), s.root, fmt.Errorf("read %d bytes at %d: %w", n, position, err))
 	}

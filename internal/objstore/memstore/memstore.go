@@ -116,7 +116,9 @@ func (s *Store) GetRange(ctx context.Context, key string, position, length int64
 	if err != nil {
 		return nil, objstore.Invalid("get", key, err)
 	}
-	return append(make([]byte, 0, n), o.body[position:position+n]...), nil
+	b := objstore.Room(ctx, n)
+	copy(b, o.body[position:])
+	return b, nil
 }
 
 // Head implements objstore.Store.

@@ -58,7 +58,7 @@ func (s *Store) get(ctx context.Context, key string, position, length int64) ([]
 	if err != nil {
 		return nil, objstore.Invalid("get", key, err)
 	}
-	b := make([]byte, n)
+	b := objstore.Room(ctx, n)
 	if read, err := io.ReadFull(out.Body, b); err != nil {
 		return nil, r.broken(ctx, read, n, err)
 	}
