@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -83,12 +82,12 @@ func (h *historian) run(ctx context.Context, client *kgo.Client, from float64) e
 
 func (h *historian) request() *kmsg.FetchRequest {
 	r := kmsg.NewPtrFetchRequest()
-	r.MaxWaitMillis, r.MinBytes, r.MaxBytes, r.SessionEpoch = int32(500*time.Millisecond/time.Millisecond), 1, 64<<20, -1
+	r.MaxWaitMillis, r.MinBytes, r.MaxBytes, r.SessionEpoch = 500, 1, 50<<20, -1
 	topic := kmsg.NewFetchRequestTopic()
 	topic.Topic = h.topic
 	for p := range h.end {
 		part := kmsg.NewFetchRequestTopicPartition()
-		part.Partition, part.FetchOffset, part.PartitionMaxBytes, part.CurrentLeaderEpoch = p, h.at[p], 8<<20, -1
+		part.Partition, part.FetchOffset, part.PartitionMaxBytes, part.CurrentLeaderEpoch = p, h.at[p], 1<<20, -1
 		topic.Partitions = append(topic.Partitions, part)
 	}
 	r.Topics = append(r.Topics, topic)

@@ -25,7 +25,7 @@ func (r *Runner) do(e *Effect) {
 	case Disconnect:
 		e.Batch.Ref.(*slot).disconnected()
 	case Release:
-		r.released += int64(len(e.Batch.Bytes)) + overhead
+		r.released = add(r.released, e.Batch)
 		e.Batch.Ref.(*slot).released()
 	case CancelUpload:
 		if cancel := r.uploads[e.Put.Object.Nonce]; cancel != nil {

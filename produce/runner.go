@@ -44,8 +44,8 @@ type Runner struct {
 	mu      sync.Mutex
 	batches []*Batch             // to append, in the order of submit
 	events  []func(*Writer, Now) // other inputs, in order
-	pending int64                // bytes of batches submitted and not released
-	room    chan struct{}        // closed when pending falls; nil while nobody waits
+	pending room                 // of batches submitted and not released
+	freed   chan struct{}        // closed when pending falls; nil while nobody waits
 	stopped bool
 
 	// What follows belongs to the goroutine of Run.
@@ -53,7 +53,7 @@ type Runner struct {
 	ctx      context.Context
 	uploads  map[segment.Nonce]context.CancelFunc
 	streams  map[uint64]*stream
-	released int64 // bytes, not yet taken off pending
+	released []claim // not yet taken off pending
 	draining []chan struct{}
 
 	tasks sync.WaitGroup
@@ -79,6 +79,7 @@ func NewRunner(cfg Config, deps Deps) (*Runner, error) {
 		often:   wire.NewRateLog(deps.Log, 10*time.Second),
 		start:   time.Now(),
 		wake:    make(chan struct{}, 1),
+		pending: room{most: cfg.Memory, shares: map[string]int64{}},
 		w:       NewWriter(cfg, randomNonce),
 		uploads: make(map[segment.Nonce]context.CancelFunc),
 		streams: make(map[uint64]*stream),
@@ -176,14 +177,15 @@ var (
 // submit gives batches to the writer; those of one caller arrive in the order of its calls. Past
 // the memory cap it waits, so that the socket is not read, but no longer than patience.
 func (r *Runner) submit(ctx context.Context, patience time.Duration, batches []*Batch) error {
-	var bytes int64
+	var few [2]claim
+	claims := few[:0]
 	for _, b := range batches {
-		bytes += int64(len(b.Bytes)) + overhead
+		claims = add(claims, b)
 	}
 	r.mu.Lock()
-	if !r.stopped && !r.fits(bytes) {
+	if !r.stopped && !r.pending.fits(claims) {
 		began := time.Now()
-		if err := r.await(ctx, patience, bytes); err != nil {
+		if err := r.await(ctx, patience, claims); err != nil {
 			return err
 		}
 		for _, b := range batches {
@@ -194,31 +196,26 @@ func (r *Runner) submit(ctx context.Context, patience time.Duration, batches []*
 	if r.stopped {
 		return errStopped
 	}
-	r.pending += bytes
+	r.pending.take(claims)
 	r.batches = append(r.batches, batches...)
 	r.signal()
 	return nil
 }
 
-// fits: a request larger than the cap runs alone.
-func (r *Runner) fits(bytes int64) bool {
-	return r.pending == 0 || r.pending+bytes <= r.cfg.Memory
-}
-
-// await waits until bytes fit. It is called, and returns nil, with mu held; with an error it does not hold it.
-func (r *Runner) await(ctx context.Context, patience time.Duration, bytes int64) error {
+// await waits until claims fit. It is called, and returns nil, with mu held; with an error it does not hold it.
+func (r *Runner) await(ctx context.Context, patience time.Duration, claims []claim) error {
 	began := time.Now()
 	defer func() { r.m.blocked.Observe(time.Since(began).Seconds()) }()
 	timer := time.NewTimer(r.cfg.patience(patience))
 	defer timer.Stop()
-	for !r.stopped && !r.fits(bytes) {
-		if r.room == nil {
-			r.room = make(chan struct{})
+	for !r.stopped && !r.pending.fits(claims) {
+		if r.freed == nil {
+			r.freed = make(chan struct{})
 		}
-		room := r.room
+		freed := r.freed
 		r.mu.Unlock()
 		select {
-		case <-room:
+		case <-freed:
 		case <-timer.C:
 			return errFull
 		case <-ctx.Done():
@@ -231,20 +228,20 @@ func (r *Runner) await(ctx context.Context, patience time.Duration, bytes int64)
 
 // letGo gives memory back.
 func (r *Runner) letGo() {
-	if r.released == 0 {
+	if len(r.released) == 0 {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.pending -= r.released
-	r.released = 0
+	r.pending.give(r.released)
+	r.released = r.released[:0]
 	r.wakeWaiters()
 }
 
 func (r *Runner) wakeWaiters() {
-	if r.room != nil {
-		close(r.room)
-		r.room = nil
+	if r.freed != nil {
+		close(r.freed)
+		r.freed = nil
 	}
 }
 

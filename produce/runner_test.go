@@ -299,8 +299,8 @@ func TestStopDisconnects(t *testing.T) {
 		if p := <-r.serve(request(-1, part{"events", 0, batchOf(1)})); !p.Close {
 			t.Errorf("after the end: %+v", p)
 		}
-		if r.runner.pending != 0 {
-			t.Errorf("%d bytes are not let go", r.runner.pending)
+		if r.runner.pending.held != 0 {
+			t.Errorf("%d bytes are not let go", r.runner.pending.held)
 		}
 	})
 }
