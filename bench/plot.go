@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	plotWidth   = 960
+	plotWidth   = 1000
 	panelHeight = 260
 )
 
@@ -17,28 +17,28 @@ const (
 func (t *Throttled) plot() ([]byte, error) {
 	panels := []panel{
 		{
-			title: "requests a second to the bucket that throttles", lines: []line{
+			title: "requests a second, throttled share", lines: []line{
 				{"PUT sent", func(m *Moment) float64 { return m.Puts }},
 				{"PUT refused", func(m *Moment) float64 { return m.PutRefused }},
 				{"GET sent", func(m *Moment) float64 { return m.Gets }},
 				{"GET refused", func(m *Moment) float64 { return m.GetRefused }},
-				{fmt.Sprintf("throttled to %d PUT, %d GET", t.Writes, t.Reads), func(m *Moment) float64 { return mark(m, float64(t.Writes)) }},
+				{fmt.Sprintf("let through: %d PUT", t.Writes), func(m *Moment) float64 { return mark(m, float64(t.Writes)) }},
 			},
 		},
 		{
 			title: "MB a second", lines: []line{
-				{"throttled share in", func(m *Moment) float64 { return m.Short.InMB }},
-				{"throttled share out", func(m *Moment) float64 { return m.Short.OutMB }},
-				{"other share in", func(m *Moment) float64 { return m.Calm.InMB }},
-				{"other share out", func(m *Moment) float64 { return m.Calm.OutMB }},
+				{"throttled, in", func(m *Moment) float64 { return m.Short.InMB }},
+				{"throttled, out", func(m *Moment) float64 { return m.Short.OutMB }},
+				{"other, in", func(m *Moment) float64 { return m.Calm.InMB }},
+				{"other, out", func(m *Moment) float64 { return m.Calm.OutMB }},
 			},
 		},
 		{
-			title: "p99 of each second, ms", lines: []line{
-				{"throttled share, produce", func(m *Moment) float64 { return m.Short.ProduceP99 }},
-				{"throttled share, end to end", func(m *Moment) float64 { return m.Short.EndToEndP99 }},
-				{"other share, produce", func(m *Moment) float64 { return m.Calm.ProduceP99 }},
-				{"other share, end to end", func(m *Moment) float64 { return m.Calm.EndToEndP99 }},
+			title: "p99 of a second, ms", lines: []line{
+				{"throttled, produce", func(m *Moment) float64 { return m.Short.ProduceP99 }},
+				{"throttled, end to end", func(m *Moment) float64 { return m.Short.EndToEndP99 }},
+				{"other, produce", func(m *Moment) float64 { return m.Calm.ProduceP99 }},
+				{"other, end to end", func(m *Moment) float64 { return m.Calm.EndToEndP99 }},
 			},
 		},
 	}
@@ -94,7 +94,7 @@ func (c *panel) draw(p *charts.Painter, moments []Moment) error {
 		Padding: charts.NewBoxEqual(12), SeriesList: charts.NewSeriesListLine(values), LineStrokeWidth: 1.5,
 		Symbol: charts.Symbol{Shape: charts.SymbolNone},
 		Title:  charts.TitleOption{Text: c.title, FontStyle: charts.NewFontStyleWithSize(11)},
-		Legend: charts.LegendOption{SeriesNames: names, Offset: charts.OffsetRight, FontStyle: charts.NewFontStyleWithSize(9)},
+		Legend: charts.LegendOption{SeriesNames: names, Offset: charts.OffsetStr{Left: "320"}, FontStyle: charts.NewFontStyleWithSize(9)},
 		XAxis:  charts.XAxisOption{Labels: labels, LabelCount: 15, BoundaryGap: charts.Ptr(false)},
 		YAxis:  []charts.YAxisOption{{Min: charts.Ptr(0.0)}},
 	})

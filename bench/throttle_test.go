@@ -70,7 +70,7 @@ func TestPlotIsSVG(t *testing.T) {
 			t.Fatalf("no XML: %v", err)
 		}
 	}
-	for _, text := range []string{"<svg", "PUT refused", "other share, end to end"} {
+	for _, text := range []string{"<svg", "PUT refused", "other, end to end"} {
 		if !strings.Contains(string(svg), text) {
 			t.Errorf("the plot does not say %q", text)
 		}
