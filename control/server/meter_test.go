@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -99,5 +100,29 @@ func TestWhatAgentsDidOutlivesTheLeader(t *testing.T) {
 	})
 	if _, err := w.op.Meter(t.Context(), 0); err == nil || errors.Is(err, client.ErrUnavailable) {
 		t.Errorf("of no time: %v", err)
+	}
+}
+
+// TestALeaderThatFailsIsToldAgain: what it heard and had not written down is told to the next one, though nothing was done since.
+func TestALeaderThatFailsIsToldAgain(t *testing.T) {
+	w := newWalled(t)
+	a := w.metering("m1", "prod", control.RoleProduce)
+	a.did(t, "default", 3, 300)
+	why := errors.New("the disk is on fire")
+	w.node.raft.Fail(why)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := w.node.Stop(ctx); !errors.Is(err, why) {
+		t.Fatalf("stopped with %v", err)
+	}
+	w.config.MeterInterval = 20 * time.Millisecond
+	w.start()
+	w.op = w.operator()
+	if got := w.metered(time.Hour); got != "" {
+		t.Fatalf("a node that failed has written down %s", got)
+	}
+	for range 2 {
+		must(t, a.Report(t.Context()))
+		eventually(t, "the next leader has it, once", func() bool { return w.metered(time.Hour) == "prod/default 3 puts 300B" })
 	}
 }
