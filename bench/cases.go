@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strings"
 )
 
@@ -16,7 +17,7 @@ type Case struct {
 // cases are all there are, in the order in which they run.
 func cases() []Case {
 	var all []Case
-	for _, family := range [][]Case{produceCases(), fetchCases(), apartCases(), growCases(), throttleCases()} {
+	for _, family := range [][]Case{produceCases(), fetchCases(), latencyCases(), callsCases(), idleCases(), sequencerCases(), apartCases(), growCases(), throttleCases()} {
 		all = append(all, family...)
 	}
 	return all
@@ -24,5 +25,5 @@ func cases() []Case {
 
 // once reports whether one round of a case is enough: it compares within itself, or with its neighbours, and takes long.
 func once(name string) bool {
-	return strings.HasPrefix(name, "apart") || strings.HasPrefix(name, "grow-") || name == "throttle"
+	return slices.ContainsFunc([]string{"calls-", "idle", "memory", "sequencer", "apart", "grow-", "throttle"}, func(family string) bool { return strings.HasPrefix(name, family) })
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,7 +19,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := &cobra.Command{Use: "bench", Short: "Measure isthmus beside Apache Kafka", SilenceUsage: true}
-	root.AddCommand(newRun(), newTable(), newThrottle())
+	root.AddCommand(newRun(), newTable(), newCompare(), newThrottle())
 	if err := root.ExecuteContext(ctx); err != nil {
 		os.Exit(1)
 	}
@@ -28,9 +27,9 @@ func main() {
 
 // runOptions are the flags of run.
 type runOptions struct {
-	pattern, binary, dir, out, profiles string
-	short, kafka                        bool
-	rounds                              int
+	pattern, binary, dir, out, page, profiles string
+	short, kafka                              bool
+	rounds                                    int
 }
 
 func newRun() *cobra.Command {
@@ -41,6 +40,7 @@ func newRun() *cobra.Command {
 	f.StringVar(&o.binary, "binary", "./isthmus", "the isthmus program")
 	f.StringVar(&o.dir, "dir", "/dev/shm", "a folder on a tmpfs, for the data of all systems")
 	f.StringVar(&o.out, "out", "bench/results", "folder of results; nothing is written when empty")
+	f.StringVar(&o.page, "page", "", "a page of documentation to write the tables into")
 	f.StringVar(&o.profiles, "profiles", "", "folder for CPU profiles of each process under each load")
 	f.BoolVar(&o.short, "short", false, "one round, seconds a case: that it runs, not how fast")
 	f.BoolVar(&o.kafka, "kafka", true, "run Apache Kafka, too")
@@ -51,13 +51,9 @@ func newRun() *cobra.Command {
 
 func newTable() *cobra.Command {
 	return &cobra.Command{Use: "table FILE", Short: "Print a result as a table", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
-		text, err := os.ReadFile(args[0])
+		r, err := readResult(args[0])
 		if err != nil {
 			return err
-		}
-		var r Result
-		if err := json.Unmarshal(text, &r); err != nil {
-			return fmt.Errorf("read %s: %w", args[0], err)
 		}
 		return r.Print(os.Stdout)
 	}}
@@ -130,6 +126,11 @@ func run(ctx context.Context, o runOptions) (err error) {
 	if o.out != "" {
 		if err := result.Write(o.out); err != nil {
 			return err
+		}
+		if o.page != "" {
+			if err := result.WritePage(o.page); err != nil {
+				return err
+			}
 		}
 	}
 	return errors.Join(failed...)

@@ -3,14 +3,12 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -84,14 +82,31 @@ func field(file, name string) (string, error) {
 	return "unknown", nil
 }
 
-// Median is that of a figure over the rounds of a case on a system, 0 when there is none.
-func (r *Result) Median(name string, s System, figure func(Sample) float64) float64 {
+// values are a figure of a case on a system, one a round.
+func (r *Result) values(name string, s System, figure func(Sample) float64) []float64 {
 	var all []float64
 	for _, sample := range r.Samples {
 		if sample.Case == name && sample.System == s {
 			all = append(all, figure(sample))
 		}
 	}
+	return all
+}
+
+// extras are the names of figures that a case alone has.
+func (r *Result) extras(name string) []string {
+	var all []string
+	for _, sample := range r.Samples {
+		if sample.Case == name && len(all) == 0 {
+			all = slices.Sorted(maps.Keys(sample.Extra))
+		}
+	}
+	return all
+}
+
+// Median is that of a figure over the rounds of a case on a system, 0 when there is none.
+func (r *Result) Median(name string, s System, figure func(Sample) float64) float64 {
+	all := r.values(name, s, figure)
 	if len(all) == 0 {
 		return 0
 	}
@@ -153,16 +168,4 @@ func ratio(a, b float64) float64 {
 		return 0
 	}
 	return a / b
-}
-
-// Write keeps the result as FOLDER/DATE-COMMIT.json.
-func (r *Result) Write(folder string) error {
-	text, err := json.MarshalIndent(r, "", " ")
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(folder, r.Started.Format("2006-01-02")+"-"+r.Commit+".json"), append(text, '\n'), 0o644)
 }

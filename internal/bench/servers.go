@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -51,6 +52,21 @@ func watchServers(pids []int, from, to time.Time) (stop func() (Usage, error)) {
 		<-done
 		return usage, err
 	}
+}
+
+// Watch is what processes take in a time, and what memory they have at its end.
+func Watch(ctx context.Context, pids []int, length time.Duration) (Usage, error) {
+	before, err := readServers(pids)
+	if err != nil {
+		return Usage{}, err
+	}
+	if length > 0 && !sleep(ctx, length) {
+		return Usage{}, ctx.Err()
+	}
+	after, err := readServers(pids)
+	after.CPUSeconds -= before.CPUSeconds
+	after.OtherCPUSeconds = max(0, after.OtherCPUSeconds-before.OtherCPUSeconds)
+	return after, err
 }
 
 func readServers(pids []int) (Usage, error) {
