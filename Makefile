@@ -10,7 +10,7 @@ BENCHTIME ?= 1s
 FOR ?= 10m
 SEED ?=
 
-.PHONY: build test race sim fuzz lint e2e e2e-walls terraform terraform-live terraform-schema hostile scale compatibility soak bench bench-throttle gen gen-check
+.PHONY: build test race sim fuzz lint e2e e2e-walls terraform terraform-live terraform-schema hostile scale compatibility soak bench bench-short bench-compare bench-micro bench-throttle gen gen-check
 
 build: ## the isthmus binary
 	go build -o isthmus ./cmd/isthmus
@@ -74,5 +74,16 @@ soak: build ## faults under load in a cluster of processes: make soak FOR=2m SEE
 bench-throttle: build ## a share whose bucket throttles, and another, as docs/architecture/data/throttle.svg
 	go run ./bench throttle
 
-bench: ## micro-benchmarks of the data path and the sequencer, as a table
+bench: build ## isthmus beside Apache Kafka, in 25 minutes of a machine that does nothing else: bench/results, docs/performance.md
+	scripts/kafka.sh install
+	go run ./bench run --profiles bench/results/profiles --page docs/performance.md $(if $(RUN),--run '$(RUN)')
+
+bench-short: build ## every case of make bench but those that take long, for seconds: that it runs, and that nothing is lost or out of order
+	scripts/kafka.sh install
+	go run ./bench run --short --out '' --run '$(or $(RUN),^(produce-large|produce-16k|produce-100b|produce-s3-tls|tail-|cold-|latency-default|calls-default|idle|memory|sequencer|apart-file))'
+
+bench-compare: ## the ratios of two results, with a test of significance: make bench-compare OLD=a.json NEW=b.json
+	go run ./bench compare $(OLD) $(NEW)
+
+bench-micro: ## micro-benchmarks of the data path and the sequencer, as a table
 	go test -run '^$$' -bench . -benchtime $(BENCHTIME) ./internal/record ./internal/segment ./control ./produce ./fetch

@@ -26,6 +26,7 @@ type Env struct {
 
 	log   *slog.Logger
 	kafka map[System]*Kafka
+	round int
 }
 
 func (e *Env) warn(format string, args ...any) {

@@ -16,6 +16,7 @@ type Options struct {
 	Produce int      // agents of group prod; 1 when 0
 	Fetch   int      // agents of group analytics; 1 when 0, none when negative
 	Agent   []string // further flags of every agent
+	Environ []string // further variables of every process
 	// Prepare is called once the control plane runs, and before agents do; nil: nothing is to be prepared.
 	Prepare func(context.Context, *Cluster) error
 }
@@ -64,7 +65,7 @@ func (c *Cluster) start(ctx context.Context) error {
 		return err
 	}
 	c.address = addresses[0]
-	c.control, err = start(c.dir, "control", c.env.Binary, "control", "--data-dir", filepath.Join(c.dir, "control"),
+	c.control, err = start(c.dir, "control", c.options.Environ, c.env.Binary, "control", "--data-dir", filepath.Join(c.dir, "control"),
 		"--bucket", c.bucket, "--listen", c.address, "--http", addresses[1])
 	if err != nil {
 		return err
@@ -104,7 +105,7 @@ func (c *Cluster) AddAgent(ctx context.Context, group, role string) (*Agent, err
 	name := fmt.Sprintf("%s-%d-%d", role, len(c.producers), len(c.fetchers))
 	args := append([]string{"agent", "--control", c.address, "--group", group, "--roles", role,
 		"--kafka", addresses[0], "--gossip", addresses[1], "--http", addresses[2]}, c.options.Agent...)
-	p, err := start(c.dir, name, c.env.Binary, args...)
+	p, err := start(c.dir, name, c.options.Environ, c.env.Binary, args...)
 	if err != nil {
 		return nil, err
 	}

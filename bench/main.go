@@ -19,7 +19,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := &cobra.Command{Use: "bench", Short: "Measure isthmus beside Apache Kafka", SilenceUsage: true}
-	root.AddCommand(newRun(), newTable(), newCompare(), newThrottle())
+	root.AddCommand(newRun(), newTable(), newCompare(), newThrottle(), newS3())
 	if err := root.ExecuteContext(ctx); err != nil {
 		os.Exit(1)
 	}
@@ -89,6 +89,11 @@ func run(ctx context.Context, o runOptions) (err error) {
 		return err
 	}
 	defer e.Close()
+	if o.profiles != "" {
+		if err := os.MkdirAll(o.profiles, 0o755); err != nil {
+			return err
+		}
+	}
 	result, err := newResult(ctx)
 	if err != nil {
 		return err
@@ -103,6 +108,7 @@ func run(ctx context.Context, o runOptions) (err error) {
 				if s != Isthmus && !o.kafka {
 					continue
 				}
+				e.round = round
 				sample, err := c.Run(ctx, e, s)
 				if ctx.Err() != nil {
 					return ctx.Err()

@@ -24,8 +24,8 @@ type process struct {
 	done chan struct{} // closed when it has ended
 }
 
-// start runs a program until stop; it logs into dir.
-func start(dir, name, program string, args ...string) (*process, error) {
+// start runs a program until stop, with variables besides ours; it logs into dir.
+func start(dir, name string, environ []string, program string, args ...string) (*process, error) {
 	p := &process{name: name, log: filepath.Join(dir, name+".log"), done: make(chan struct{})}
 	file, err := os.Create(p.log)
 	if err != nil {
@@ -34,6 +34,7 @@ func start(dir, name, program string, args ...string) (*process, error) {
 	defer file.Close()
 	p.cmd = exec.Command(program, args...)
 	p.cmd.Stdout, p.cmd.Stderr = file, file
+	p.cmd.Env = append(os.Environ(), environ...)
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}

@@ -28,7 +28,10 @@ func produceCases() []Case {
 		{"produce-large", "produce, batches of 150 KB", all, produce("produce-large", large())},
 		{"produce-large-lz4", "the same, lz4", all[:2], produce("produce-large-lz4", with(func(c *bench.Config) { c.Compression = "lz4" }))},
 		{"produce-16k", "produce, batches of 16 KB", all, produce("produce-16k", with(func(c *bench.Config) { c.BatchSize = 16 * units.KiB }))},
-		{"produce-100b", "produce, records of 100 B, no linger", all, produce("produce-100b", with(func(c *bench.Config) {
+		{"produce-100b", "produce, 50,000 records of 100 B a second, no linger", all, produce("produce-100b", with(func(c *bench.Config) {
+			c.RecordSize, c.Linger, c.Rate = 100, 0, 50_000
+		}))},
+		{"produce-100b-full", "the same as fast as it goes: buffers are full, and batches large for all that", all[:2], produce("produce-100b-full", with(func(c *bench.Config) {
 			c.RecordSize, c.Linger = 100, 0
 		}))},
 	}

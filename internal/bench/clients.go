@@ -19,7 +19,7 @@ func (r *run) write(ctx context.Context, index int) error {
 	}
 	defer client.Close()
 	lanes := r.lanes(index)
-	value := filler(int(r.config.RecordSize), uint64(index))
+	values := fillers(int(r.config.RecordSize), uint64(index))
 	interval := time.Duration(0)
 	if r.config.Rate > 0 {
 		interval = time.Duration(float64(time.Second) * float64(r.config.Clients) / r.config.Rate)
@@ -34,7 +34,7 @@ func (r *run) write(ctx context.Context, index int) error {
 		} else {
 			due = time.Now()
 		}
-		r.send(ctx, client, &lanes[n%len(lanes)], value, due)
+		r.send(ctx, client, &lanes[n%len(lanes)], values[n%len(values)], due)
 	}
 	return r.flush(ctx, client, index)
 }
@@ -126,6 +126,18 @@ func codec(name string) kgo.CompressionCodec {
 		return kgo.ZstdCompression()
 	}
 	return kgo.NoCompression()
+}
+
+// variants is how many different values a producer sends: more than the windows of fast codecs hold, which would
+// otherwise find each value in the one before.
+const variants = 251
+
+func fillers(size int, seed uint64) [][]byte {
+	all := make([][]byte, variants)
+	for i := range all {
+		all[i] = filler(size, seed*variants+uint64(i))
+	}
+	return all
 }
 
 // filler is text about as compressible as JSON events are, the same for the same seed.
