@@ -63,10 +63,10 @@ func (h *historian) run(ctx context.Context, client *kgo.Client, from float64) e
 	aligned := map[int32]bool{} // partitions whose place is known to be the beginning of a batch
 	for ctx.Err() == nil {
 		response, err := client.SeedBrokers()[0].RetriableRequest(ctx, h.request())
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
+		switch {
+		case ctx.Err() != nil:
+			continue
+		case err != nil:
 			return fmt.Errorf("read %s: %w", h.topic, err)
 		}
 		for _, t := range response.(*kmsg.FetchResponse).Topics {

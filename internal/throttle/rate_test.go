@@ -129,9 +129,10 @@ func TestRateStopsAlmost(t *testing.T) {
 // TestRateIsFree: without a refusal nothing is held back, and ten seconds after one nothing any more.
 func TestRateIsFree(t *testing.T) {
 	var r Rate
-	for i := range time.Duration(1000) {
-		r.Begin(i * time.Millisecond)
-		r.Passed(i * time.Millisecond)
+	for i := range 1000 {
+		at := time.Duration(i) * time.Millisecond
+		r.Begin(at)
+		r.Passed(at)
 	}
 	if r.Limited() || r.At() != 0 || r.PerSecond(0) != 0 {
 		t.Errorf("held back: %+v", r)
