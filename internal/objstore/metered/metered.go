@@ -10,7 +10,7 @@
 //	isthmus_objstore_bytes_total{op}             bytes of objects sent (put, multipart) or received (get), of requests with result ok
 //	isthmus_objstore_request_seconds{op}         how long requests took
 //
-// A store that is For a share counts into that share's meter as well.
+// A store that is For a share counts into that share's meter as well, and there each attempt by itself.
 package metered
 
 import (
@@ -123,6 +123,7 @@ func (s *Store) account(ctx context.Context, op string, err error) {
 		result = meter.Canceled
 	}
 	s.share.Add(meter.Requests(asked[op], result), 1)
+	s.share.Add(meter.Requests(asked[op], meter.Failed), objstore.Repeats(ctx)) // each was sent again because it had failed
 	if !objstore.IsHedge(ctx) {
 		return
 	}
@@ -162,6 +163,7 @@ func (s *Store) PutNew(ctx context.Context, key string, body [][]byte, crc32c ui
 
 // GetRange implements objstore.Getter.
 func (s *Store) GetRange(ctx context.Context, key string, position, length int64) ([]byte, error) {
+	ctx = objstore.CountRepeats(ctx)
 	began := time.Now()
 	b, err := s.inner.GetRange(ctx, key, position, length)
 	s.observe(ctx, "get", &s.gets, began, err)
@@ -171,6 +173,7 @@ func (s *Store) GetRange(ctx context.Context, key string, position, length int64
 
 // Head implements objstore.Store.
 func (s *Store) Head(ctx context.Context, key string) (objstore.Info, error) {
+	ctx = objstore.CountRepeats(ctx)
 	began := time.Now()
 	info, err := s.inner.Head(ctx, key)
 	s.observe(ctx, "head", &s.heads, began, err)
@@ -179,6 +182,7 @@ func (s *Store) Head(ctx context.Context, key string) (objstore.Info, error) {
 
 // Delete implements objstore.Store.
 func (s *Store) Delete(ctx context.Context, key string) error {
+	ctx = objstore.CountRepeats(ctx)
 	began := time.Now()
 	err := s.inner.Delete(ctx, key)
 	s.observe(ctx, "delete", &s.deletes, began, err)
@@ -187,6 +191,7 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 
 // List implements objstore.Store.
 func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]objstore.Info, bool, error) {
+	ctx = objstore.CountRepeats(ctx)
 	began := time.Now()
 	page, more, err := s.inner.List(ctx, prefix, after, limit)
 	s.observe(ctx, "list", &s.lists, began, err)
@@ -195,6 +200,7 @@ func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]ob
 
 // Multipart implements objstore.Store.
 func (s *Store) Multipart(ctx context.Context, key string) (objstore.Multipart, error) {
+	ctx = objstore.CountRepeats(ctx)
 	began := time.Now()
 	inner, err := s.inner.Multipart(ctx, key)
 	s.observe(ctx, "multipart", &s.parts, began, err)
@@ -217,6 +223,7 @@ type upload struct {
 }
 
 func (u *upload) Part(ctx context.Context, body [][]byte) error {
+	ctx = objstore.CountRepeats(ctx)
 	began := time.Now()
 	err := u.Multipart.Part(ctx, body)
 	u.store.observe(ctx, "multipart", &u.store.parts, began, err)
@@ -225,6 +232,7 @@ func (u *upload) Part(ctx context.Context, body [][]byte) error {
 }
 
 func (u *upload) Complete(ctx context.Context) error {
+	ctx = objstore.CountRepeats(ctx)
 	began := time.Now()
 	err := u.Multipart.Complete(ctx)
 	u.store.observe(ctx, "multipart", &u.store.parts, began, err)

@@ -32,6 +32,7 @@ func (s *Store) GetRange(ctx context.Context, key string, position, length int64
 		if err == nil || attempt == bodyAttempts || !errors.Is(err, errBroken) {
 			return b, err
 		}
+		objstore.Repeat(ctx)
 	}
 }
 

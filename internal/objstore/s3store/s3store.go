@@ -99,9 +99,21 @@ func (s *Store) options(o *s3.Options) {
 }
 
 func (s *Store) retryer(what []retry.IsErrorRetryable) aws.Retryer {
-	return retry.NewStandard(func(r *retry.StandardOptions) {
+	return tellingRetryer{retry.NewStandard(func(r *retry.StandardOptions) {
 		r.MaxAttempts, r.MaxBackoff, r.Retryables = 4, s.cfg.retryWait, what
-	})
+	})}
+}
+
+// tellingRetryer tells whoever counts what is sent again.
+type tellingRetryer struct{ *retry.Standard }
+
+// GetRetryToken implements aws.Retryer; the SDK asks for a token each time before it sends a request again.
+func (t tellingRetryer) GetRetryToken(ctx context.Context, err error) (func(error) error, error) {
+	release, refused := t.Standard.GetRetryToken(ctx, err)
+	if refused == nil {
+		objstore.Repeat(ctx)
+	}
+	return release, refused
 }
 
 // notThrottled tells a retryer not to send again what the server refused for being one too many: whoever asks knows how much
