@@ -91,6 +91,7 @@ type agentDeps struct {
 	registry *prometheus.Registry
 	open     storeOpener
 	wall     wallClock // nil: the machine's
+	poison   bool      // see wire.Deps
 }
 
 // now is the time of day as the agent believes it to be.
@@ -373,7 +374,7 @@ func (a *agent) serve(_, life context.Context) (err error) {
 		return err
 	}
 	config := a.config.Wire
-	if a.server, err = wire.NewServer(config, wire.Deps{Log: a.log, Registerer: a.deps.registry}, apis); err != nil {
+	if a.server, err = wire.NewServer(config, wire.Deps{Log: a.log, Registerer: a.deps.registry, Poison: a.deps.poison}, apis); err != nil {
 		return err
 	}
 	a.limit(a.grant.Quota, a.grant.Agents)

@@ -25,6 +25,7 @@ type localCluster struct {
 	log     *slog.Logger
 	bucket  string
 	control *controlNode
+	poison  bool // agents added from now on overwrite what should not be read any more: see wire.Deps
 
 	mu     sync.Mutex
 	agents map[string]*localAgent
@@ -107,7 +108,7 @@ func (c *localCluster) add(ctx context.Context, name string, config agentConfig)
 }
 
 func (c *localCluster) startAgent(ctx context.Context, name string, config agentConfig) (*agent, error) {
-	return startAgent(ctx, config, agentDeps{log: c.log.With("agent", name), registry: obs.NewRegistry(), open: c.openObserved})
+	return startAgent(ctx, config, agentDeps{log: c.log.With("agent", name), registry: obs.NewRegistry(), open: c.openObserved, poison: c.poison})
 }
 
 // kill ends an agent as kill -9 would.

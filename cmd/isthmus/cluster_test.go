@@ -63,6 +63,7 @@ func startControlAlone(t *testing.T, dir, bucket string, changes ...func(*contro
 		cancel()
 		t.Fatal(err)
 	}
+	c.poison = true
 	t.Cleanup(func() {
 		for _, a := range c.states() {
 			if a.Up {

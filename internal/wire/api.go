@@ -63,8 +63,9 @@ type HandlerFunc func(ctx context.Context, r *Request, reply func(Reply))
 func (f HandlerFunc) Serve(ctx context.Context, r *Request, reply func(Reply)) { f(ctx, r, reply) }
 
 // Request is one frame understood. Byte slices inside Body (records, group metadata) are parts of
-// the frame: they stay valid for as long as they are referenced, but count against the memory cap
-// only until the answer is written, or until every Hold is released.
+// the frame, which counts against the memory cap until the answer is written and every Hold released. Those of a
+// Produce request must not be read after that, for the memory is used again; those of any other stay valid for as
+// long as they are referenced.
 type Request struct {
 	Key           int16
 	Version       int16
@@ -78,7 +79,7 @@ type Request struct {
 	charge *charge
 }
 
-// Hold keeps the request's bytes counted against the memory cap beyond its answer, until release
+// Hold keeps the request's bytes, and has them counted against the memory cap, beyond its answer, until release
 // is called; calling release again does nothing. Hold itself is called before reply is.
 func (r *Request) Hold() (release func()) {
 	if r.charge == nil {

@@ -158,7 +158,13 @@ type charge struct {
 	pool   *pool
 	bytes  atomic.Int64 // only shrinks
 	holds  atomic.Int32
+
+	frames *framePool   // where frame goes after the last hold
+	frame  *frameMemory // nil: none that is given back
 }
+
+// own makes the charge the owner of the request's frame, before anybody else knows the charge.
+func (c *charge) own(f *frameMemory, from *framePool) { c.frame, c.frames = f, from }
 
 // shrink gives back what a request turned out not to need.
 func (c *charge) shrink(n int64) {
@@ -171,7 +177,12 @@ func (c *charge) shrink(n int64) {
 func (c *charge) hold() { c.holds.Add(1) }
 
 func (c *charge) release() {
-	if c.holds.Add(-1) == 0 {
-		c.shrink(0)
+	if c.holds.Add(-1) > 0 {
+		return
 	}
+	if c.frame != nil {
+		c.frames.put(c.frame)
+		c.frame = nil
+	}
+	c.shrink(0)
 }

@@ -51,7 +51,7 @@ func newRig(t *testing.T, cfg Config, p *wiretest.Pipes, apis ...API) *rig {
 	r := &rig{T: t, reg: prometheus.NewRegistry(), logs: new(logBuffer)}
 	log := slog.New(slog.NewTextHandler(r.logs, nil))
 	var err error
-	if r.Server, err = NewServer(cfg, Deps{Log: log, Registerer: r.reg}, apis); err != nil {
+	if r.Server, err = NewServer(cfg, Deps{Log: log, Registerer: r.reg, Poison: true}, apis); err != nil {
 		t.Fatal(err)
 	}
 	var ln net.Listener = p

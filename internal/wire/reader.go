@@ -182,13 +182,23 @@ func (c *Conn) readFrame(in *bufio.Reader, key int16, size int) ([]byte, *charge
 	if err != nil {
 		return nil, nil, err
 	}
-	frame := make([]byte, size)
+	frame := c.memory(key, size, charged)
 	if err := c.fill(in, frame, charged.pool); err != nil {
 		charged.release()
 		return nil, nil, err
 	}
 	c.proven[classOf(need)] = true
 	return frame, charged, nil
+}
+
+// memory is where a frame of size bytes is read to. That of a Produce request is used again when its charge is over.
+func (c *Conn) memory(key int16, size int, charged *charge) []byte {
+	if key != keyProduce {
+		return make([]byte, size)
+	}
+	f := c.server.frames.get(size)
+	charged.own(f, &c.server.frames)
+	return f.bytes
 }
 
 // fill reads a frame. Its peer may take its time, but may not stall while others wait for the

@@ -18,6 +18,8 @@ import (
 type Deps struct {
 	Log        *slog.Logger
 	Registerer prometheus.Registerer // nil: metrics are not registered
+	// Poison overwrites the bytes of Produce requests that are over, so that a test notices who still reads them.
+	Poison bool
 }
 
 // Server serves Kafka connections of any number of listeners with one set of APIs and one budget.
@@ -28,6 +30,7 @@ type Server struct {
 	apis     map[int16]API
 	versions []kmsg.ApiVersionsResponseApiKey // of all APIs, by key
 	budget   *budget
+	frames   framePool
 	debts    debts
 	metrics  *metrics
 	quotas   quotas
@@ -52,6 +55,7 @@ func NewServer(cfg Config, deps Deps, apis []API) (*Server, error) {
 		apis:      make(map[int16]API),
 		budget:    newBudget(cfg.MaxMemory, parseCharge(keyProduce, cfg.MaxFrame)),
 		debts:     debts{limit: cfg.MaxMemory / 4},
+		frames:    framePool{poison: deps.Poison},
 		draining:  make(chan struct{}),
 		listeners: make(map[net.Listener]struct{}),
 		conns:     make(map[*Conn]struct{}),
