@@ -10,7 +10,7 @@ BENCHTIME ?= 1s
 FOR ?= 10m
 SEED ?=
 
-.PHONY: build test race sim fuzz lint e2e e2e-walls terraform terraform-live terraform-schema hostile scale compatibility soak bench bench-short bench-compare bench-micro bench-throttle gen gen-check
+.PHONY: build test race sim fuzz lint e2e e2e-walls terraform terraform-live terraform-schema hostile scale scale-sim compatibility soak bench bench-short bench-compare bench-micro bench-throttle gen gen-check
 
 build: ## the isthmus binary
 	go build -o isthmus ./cmd/isthmus
@@ -61,6 +61,9 @@ e2e-walls: build ## the proof between two accounts, in network namespaces, with 
 
 hostile: build ## what honest clients keep beside each attack, one by one and all at once, as a table
 	ISTHMUS_BIN=$(CURDIR)/isthmus ISTHMUS_HOSTILE=each go test -tags e2e -count=1 -timeout 20m -v -run 'TestHostileCrowd$$' ./internal/e2e | grep -v '^=== '
+
+scale-sim: ## clusters of 2 to 1,000 agents in virtual time, as a table: what bends first
+	go run ./internal/scale/simulate
 
 scale: build ## what thousands of partitions and connections cost one agent of each role, as a table
 	ISTHMUS_BIN=$(CURDIR)/isthmus go test -tags e2e -count=1 -timeout 10m -v -run 'TestScale$$' ./internal/e2e | grep -v '^=== '
