@@ -25,7 +25,7 @@ type Config struct {
 	InFlight int
 	// QueueBytes bounds the proposals that wait for an entry.
 	QueueBytes int
-	// SnapshotBytes of log since the last snapshot start the next one.
+	// SnapshotBytes of log since the last snapshot, and as many as it has, start the next one.
 	SnapshotBytes int64
 	// SnapshotAge of the oldest applied entry that no snapshot holds starts one as well.
 	SnapshotAge time.Duration

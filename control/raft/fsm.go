@@ -33,6 +33,7 @@ type machine struct {
 	index   atomic.Uint64 // last applied entry
 	bytes   atomic.Int64  // log applied since the last snapshot
 	pending atomic.Int64  // when the oldest entry since then was applied, by mono; 0: none
+	size    atomic.Int64  // bytes of the last snapshot written or read
 }
 
 // read runs f under the lock.
@@ -104,7 +105,8 @@ func (f *machine) Snapshot() (hraft.FSMSnapshot, error) {
 
 // Restore implements raft.FSM.
 func (f *machine) Restore(r io.ReadCloser) error {
-	state, err := control.ReadState(r, f.limits)
+	counted := &countedReader{r: r}
+	state, err := control.ReadState(counted, f.limits)
 	if err = errors.Join(err, r.Close()); err != nil {
 		return fmt.Errorf("read snapshot: %w", err)
 	}
@@ -113,8 +115,21 @@ func (f *machine) Restore(r io.ReadCloser) error {
 	f.state = state
 	f.bytes.Store(0)
 	f.pending.Store(0)
+	f.size.Store(counted.n)
 	f.restore()
 	return nil
+}
+
+// countedReader counts what is read.
+type countedReader struct {
+	r io.Reader
+	n int64
+}
+
+func (c *countedReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
 }
 
 // frozen is a snapshot between its mark and its end.
@@ -128,10 +143,12 @@ type frozen struct {
 
 // Persist implements raft.FSMSnapshot.
 func (s *frozen) Persist(sink hraft.SnapshotSink) error {
-	if _, err := s.snapshot.WriteTo(sink); err != nil {
+	n, err := s.snapshot.WriteTo(sink)
+	if err != nil {
 		return fmt.Errorf("write snapshot: %w", err)
 	}
 	s.stored = true
+	s.machine.size.Store(n)
 	return nil
 }
 

@@ -221,10 +221,12 @@ func (n *Node) snapshots(ctx context.Context) {
 	}
 }
 
-// due says whether a snapshot is, at now on the node's monotonic clock.
+// due says whether a snapshot is, at now on the node's monotonic clock. As much log lies between two as the last one was
+// large: a snapshot is the whole state, and a large one every 64 MiB of log would write many times what the log does.
+// To replay that much log takes about as long as to read the snapshot.
 func (n *Node) due(now time.Duration) bool {
 	oldest := n.machine.pending.Load()
-	return n.machine.bytes.Load() >= n.config.SnapshotBytes ||
+	return n.machine.bytes.Load() >= max(n.config.SnapshotBytes, n.machine.size.Load()) ||
 		oldest != 0 && now-time.Duration(oldest) >= n.config.SnapshotAge
 }
 
