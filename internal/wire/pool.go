@@ -14,7 +14,7 @@ type frameMemory struct {
 }
 
 // framePool keeps frames that are over for requests to come. A large frame made anew is cleared, its pages are
-// touched for the first time, and it is garbage 200 ms later; together that was a sixth of an agent's processor time. What is not
+// touched for the first time, and it is garbage 200 ms later; together that was a fifth of an agent's processor time. What is not
 // used for two collections is garbage again, so that an idle agent keeps nothing. A frame is up to a quarter larger than
 // its request, which is not charged.
 type framePool struct {
