@@ -15,7 +15,7 @@ type buffer struct {
 type buffers struct {
 	limit int64 // most bytes kept
 	kept  int64
-	free  []*buffer // the one given back last at the end: its bytes may still be in the processor's cache
+	free  []*buffer    // the one given back last at the end: its bytes may still be in the processor's cache
 	step  int64        // buffers are multiples of it
 	small int64        // size up to which a read gets new memory: to find it costs more than to make it
 	gave  func([]byte) // is told of bytes that nobody holds any more; nil: nobody

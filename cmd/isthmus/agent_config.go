@@ -166,7 +166,7 @@ func (c *agentConfig) derive() {
 	c.Fetch.CacheBytes = int64(c.Cache)
 	c.Fetch.FlightBytes = max(memory/8, 2*c.Fetch.MaxChunk)
 	c.Fetch.CopiedBytes = memory / 16
-	c.Fetch.ColdCacheBytes = max(memory/16, c.Fetch.MaxChunk)
+	c.Fetch.ColdCacheBytes = max(memory/8, c.Fetch.MaxChunk) // readers of the same history drift apart: what one has read, the next finds
 	c.Fetch.MaxWaitingPartitions = int(memory / 16 / waitingPartition)
 	c.Fetch.MaxSessionPartitions = int(memory / 16 / sessionPartition)
 	c.Fetch.ColdFlightBytes = max(memory/16, c.Fetch.MaxChunk)

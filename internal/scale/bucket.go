@@ -7,12 +7,6 @@ import (
 	"github.com/isthmusdata/isthmus/internal/segment"
 )
 
-// S3 allows this many requests a second for each part of the keys that it has split off by its prefix.
-const (
-	putsPerPrefix = 3500
-	getsPerPrefix = 5500
-)
-
 // bucket answers as S3 Standard does, and counts by prefix.
 type bucket struct {
 	puts     int

@@ -64,7 +64,7 @@ func (w *world) sum() (*Report, error) {
 	st := w.leader.state
 	w.producers, w.queue = nil, nil
 	r.Measured.StateBytes = liveBytes()
-	r.Entries = int64(st.Stats().IndexEntries)
+	r.Entries = st.Stats().IndexEntries
 	var err error
 	r.SnapshotBytes, err = w.leader.snapshot(&r.Measured)
 	return r, err
