@@ -79,7 +79,7 @@ bench-throttle: build ## a share whose bucket throttles, and another, as docs/ar
 
 bench: build ## isthmus beside Apache Kafka, in 25 minutes of a machine that does nothing else: bench/results, docs/performance.md
 	scripts/kafka.sh install
-	go run ./bench run --profiles bench/results/profiles --page docs/performance.md $(if $(RUN),--run '$(RUN)')
+	go run ./bench run --profiles bench/results/profiles --page docs/performance.md --run '$(or $(RUN),^(produce|tail|cold|idle|memory|latency|calls|sequencer|apart))'
 
 bench-short: build ## every case of make bench but those that take long, for seconds: that it runs, and that nothing is lost or out of order
 	scripts/kafka.sh install

@@ -17,7 +17,7 @@ type Case struct {
 // cases are all there are, in the order in which they run.
 func cases() []Case {
 	var all []Case
-	for _, family := range [][]Case{produceCases(), s3Cases(), fetchCases(), latencyCases(), callsCases(), idleCases(), sequencerCases(), apartCases(), growCases(), throttleCases()} {
+	for _, family := range [][]Case{produceCases(), s3Cases(), fetchCases(), idleCases(), latencyCases(), callsCases(), sequencerCases(), apartCases(), growCases(), throttleCases()} {
 		all = append(all, family...)
 	}
 	return all

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -113,14 +114,23 @@ func (e *Env) warm(ctx context.Context, k *Kafka) error {
 
 // Close stops what the run started.
 func (e *Env) Close() {
+	e.release(nil)
+	if err := os.RemoveAll(e.Dir); err != nil {
+		e.warn("remove %s: %v", e.Dir, err)
+	}
+}
+
+// release stops the brokers that none of the coming cases needs: an idle Kafka takes a few percent of a core.
+func (e *Env) release(coming []Case) {
 	for s, k := range e.kafka {
+		if slices.ContainsFunc(coming, func(c Case) bool { return slices.Contains(c.Systems, s) }) {
+			continue
+		}
+		delete(e.kafka, s)
 		cmd := exec.Command("scripts/kafka.sh", "down", k.folder)
 		if text, err := cmd.CombinedOutput(); err != nil {
 			e.warn("stop %s: %v: %s", s, err, text)
 		}
-	}
-	if err := os.RemoveAll(e.Dir); err != nil {
-		e.warn("remove %s: %v", e.Dir, err)
 	}
 }
 

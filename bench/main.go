@@ -98,33 +98,21 @@ func run(ctx context.Context, o runOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	var failed []error
+	var chosen []Case
 	for _, c := range cases() {
-		if !pattern.MatchString(c.Name) {
-			continue
+		if pattern.MatchString(c.Name) {
+			chosen = append(chosen, c)
 		}
-		for round := 1; round <= o.rounds && (round == 1 || !once(c.Name)); round++ {
-			for _, s := range c.Systems {
-				if s != Isthmus && !o.kafka {
-					continue
-				}
-				e.round = round
-				sample, err := c.Run(ctx, e, s)
-				if ctx.Err() != nil {
-					return ctx.Err()
-				}
-				if err != nil {
-					err = fmt.Errorf("%s on %s, round %d: %w (logs: %s)", c.Name, s, round, err, e.Logs)
-					fmt.Fprintln(e.Out, "FAILED", err)
-					failed = append(failed, err)
-					continue
-				}
-				sample.Case, sample.System, sample.Round = c.Name, s, round
-				result.Samples = append(result.Samples, sample)
-				fmt.Fprintf(e.Out, "%s %-18s %-9s %d  %7.1f MB/s  %7.1f MB/CPU-s  p50/p99 %.0f/%.0f  %.0f/%.0f ms  %.0f MB\n", time.Now().Format(time.TimeOnly), c.Name, s, round,
-					sample.MBPerSecond, sample.MBPerCPUSecond, sample.ProduceP50Ms, sample.ProduceP99Ms, sample.EndToEndP50Ms, sample.EndToEndP99Ms, sample.ResidentMB)
-			}
+	}
+	var failed []error
+	for i, c := range chosen {
+		if err := e.runCase(ctx, o, c, result); err != nil {
+			failed = append(failed, err)
 		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		e.release(chosen[i+1:])
 	}
 	if err := result.Print(os.Stdout); err != nil {
 		return err
@@ -137,6 +125,34 @@ func run(ctx context.Context, o runOptions) (err error) {
 			if err := result.WritePage(o.page); err != nil {
 				return err
 			}
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// runCase samples a case on its systems in turn, round by round. One that fails does not keep the others from being sampled.
+func (e *Env) runCase(ctx context.Context, o runOptions, c Case, result *Result) error {
+	var failed []error
+	for round := 1; round <= o.rounds && (round == 1 || !once(c.Name)); round++ {
+		for _, s := range c.Systems {
+			if s != Isthmus && !o.kafka {
+				continue
+			}
+			e.round = round
+			sample, err := c.Run(ctx, e, s)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if err != nil {
+				err = fmt.Errorf("%s on %s, round %d: %w (logs: %s)", c.Name, s, round, err, e.Logs)
+				fmt.Fprintln(e.Out, "FAILED", err)
+				failed = append(failed, err)
+				continue
+			}
+			sample.Case, sample.System, sample.Round = c.Name, s, round
+			result.Samples = append(result.Samples, sample)
+			fmt.Fprintf(e.Out, "%s %-18s %-9s %d  %7.1f MB/s  %7.1f MB/CPU-s  p50/p99 %.0f/%.0f  %.0f/%.0f ms  %.0f MB\n", time.Now().Format(time.TimeOnly), c.Name, s, round,
+				sample.MBPerSecond, sample.MBPerCPUSecond, sample.ProduceP50Ms, sample.ProduceP99Ms, sample.EndToEndP50Ms, sample.EndToEndP99Ms, sample.ResidentMB)
 		}
 	}
 	return errors.Join(failed...)
