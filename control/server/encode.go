@@ -38,34 +38,47 @@ func (o *objects) place(l *segment.Location) uint32 {
 	return at
 }
 
-func (o *objects) extent(l *segment.Location) *controlpb.Extent {
-	return &controlpb.Extent{
-		Base: int64(l.Base), Records: l.Records, Object: o.place(l), Position: l.Position, Length: l.Length,
-		MaxTimestamp: l.MaxTimestamp, Stamped: l.Stamped,
-	}
-}
-
+// extents encodes locations. One message has thousands: they are made as one array, and so are the others of a message.
 func (o *objects) extents(ls []segment.Location) []*controlpb.Extent {
 	if len(ls) == 0 {
 		return nil
 	}
-	out := make([]*controlpb.Extent, len(ls))
+	out, all := make([]*controlpb.Extent, len(ls)), make([]controlpb.Extent, len(ls))
 	for i := range ls {
-		out[i] = o.extent(&ls[i])
+		o.extent(&all[i], &ls[i])
+		out[i] = &all[i]
 	}
 	return out
 }
 
+func (o *objects) extent(x *controlpb.Extent, l *segment.Location) {
+	x.Base, x.Records, x.Object, x.Position, x.Length = int64(l.Base), l.Records, o.place(l), l.Position, l.Length
+	x.MaxTimestamp, x.Stamped = l.MaxTimestamp, l.Stamped
+}
+
 func encodeEvents(events []segment.Event) *controlpb.WatchResponse {
 	var o objects
-	m := &controlpb.WatchResponse{Events: make([]*controlpb.WatchEvent, len(events))}
+	locations := 0
 	for i := range events {
-		e := &events[i]
-		m.Events[i] = &controlpb.WatchEvent{
-			Partition: &controlpb.Partition{TopicId: append([]byte(nil), e.Partition.Topic[:]...), Index: e.Partition.Index},
-			Removed:   e.Removed, Reset_: e.Reset, LogStart: int64(e.LogStart), HighWatermark: int64(e.HighWatermark),
-			Extents: o.extents(e.Locations),
+		locations += len(events[i].Locations)
+	}
+	m := &controlpb.WatchResponse{Events: make([]*controlpb.WatchEvent, len(events))}
+	all, partitions := make([]controlpb.WatchEvent, len(events)), make([]controlpb.Partition, len(events))
+	extents, places := make([]controlpb.Extent, locations), make([]*controlpb.Extent, locations)
+	for i := range events {
+		e, out, p := &events[i], &all[i], &partitions[i]
+		p.TopicId, p.Index = e.Partition.Topic[:], e.Partition.Index
+		out.Partition, out.Removed, out.Reset_ = p, e.Removed, e.Reset
+		out.LogStart, out.HighWatermark = int64(e.LogStart), int64(e.HighWatermark)
+		if n := len(e.Locations); n > 0 {
+			out.Extents = places[:n:n]
+			for j := range e.Locations {
+				o.extent(&extents[j], &e.Locations[j])
+				places[j] = &extents[j]
+			}
+			extents, places = extents[n:], places[n:]
 		}
+		m.Events[i] = out
 	}
 	m.Objects = o.list
 	return m

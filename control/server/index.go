@@ -100,7 +100,8 @@ func (s *service) ListOffsets(ctx context.Context, r *controlpb.ListOffsetsReque
 func encodeFound(o *objects, f segment.OffsetFound) *controlpb.OffsetFound {
 	m := &controlpb.OffsetFound{Error: int32(f.Code), Offset: int64(f.Offset), Timestamp: f.Timestamp}
 	if f.In != nil {
-		m.Extent = o.extent(f.In)
+		m.Extent = &controlpb.Extent{}
+		o.extent(m.Extent, f.In)
 	}
 	return m
 }
