@@ -3,6 +3,8 @@ package agentgroup
 import (
 	"encoding/binary"
 	"hash/fnv"
+	"math"
+	"sync"
 	"time"
 
 	"github.com/isthmusdata/isthmus/internal/topic"
@@ -42,9 +44,13 @@ const rememberGone = time.Hour
 // leadership is a hint, and the worst of it is that batches of a partition meet in two caches.
 type Ring struct {
 	members []Member // resolved
+	zones   map[string]bool
 	settle  time.Duration
 	gone    map[int32]time.Duration // when a member was last seen to go
 	back    map[int32]time.Duration // when one that had gone was seen again
+
+	mu      sync.Mutex                   // a client that asks for all partitions asks the same electorate each time
+	elected map[constituency]*electorate // what elect has found
 }
 
 // NewRing returns a ring without members.
@@ -57,6 +63,10 @@ func (r *Ring) With(now time.Duration, members []Member) *Ring {
 		settle:  r.settle,
 		gone:    make(map[int32]time.Duration),
 		back:    make(map[int32]time.Duration),
+		zones:   make(map[string]bool),
+	}
+	for i := range next.members {
+		next.zones[next.members[i].Zone] = true
 	}
 	for id, at := range r.gone {
 		if now-at < rememberGone {
@@ -95,8 +105,10 @@ func (r *Ring) find(id int32) (Member, bool) {
 // Leader is the member with the role that clients in the zone should turn to for a partition;
 // with zone "" that of the whole group. It is false when no member has the role.
 func (r *Ring) Leader(now time.Duration, p topic.Partition, zone, role string) (Member, bool) {
-	passed := r.passesOver(role)
-	return r.heaviest(now, partitionKey(p), zone, func(m *Member) bool { return m.HasRole(role) && !(passed && m.Cut) })
+	if !r.zones[zone] {
+		zone = "" // a client may name any, and one that nobody is in prefers nobody
+	}
+	return r.heaviest(now, partitionKey(p), constituency{zone: zone, role: role})
 }
 
 // passesOver reports whether members with the role that are cut off are passed over: some are, and they
@@ -132,34 +144,76 @@ func (r *Ring) Coordinator(self Member) Member {
 func (r *Ring) Owner(now time.Duration, chunk, zone string) (Member, bool) {
 	h := fnv.New64a()
 	h.Write([]byte(chunk)) // a hash never fails
-	return r.heaviest(now, h.Sum64(), zone, func(m *Member) bool {
-		return m.Zone == zone && m.Peer != "" && m.HasRole(RoleFetch)
-	})
+	return r.heaviest(now, h.Sum64(), constituency{zone: zone, role: RoleFetch, owner: true})
 }
 
-func (r *Ring) heaviest(now time.Duration, key uint64, zone string, candidate func(*Member) bool) (Member, bool) {
-	best, bestRank, bestWeight := -1, -1, uint64(0)
-	for i := range r.members {
-		m := &r.members[i]
-		if !candidate(m) {
-			continue
-		}
-		rank := 0
-		if zone != "" && m.Zone == zone {
-			rank += 2
-		}
-		if r.settled(now, m) {
-			rank++
-		}
+// heaviest is the member of an electorate with the greatest weight for a key.
+func (r *Ring) heaviest(now time.Duration, key uint64, c constituency) (Member, bool) {
+	e := r.elect(now, c)
+	best, bestWeight := -1, uint64(0)
+	for i, node := range e.nodes {
 		// Members ascend by node id, so that a tie of weights goes to the lower id everywhere.
-		if w := weight(key, m.NodeID); rank > bestRank || rank == bestRank && w > bestWeight {
-			best, bestRank, bestWeight = i, rank, w
+		if w := mix(key ^ node); best < 0 || w > bestWeight {
+			best, bestWeight = i, w
 		}
 	}
 	if best < 0 {
 		return Member{}, false
 	}
-	return r.members[best], true
+	return r.members[e.members[best]], true
+}
+
+// constituency is what is the same for all keys that are asked about.
+type constituency struct {
+	zone, role string
+	owner      bool // of chunks, in exactly the zone
+}
+
+// electorate is the members among whom weight alone decides: the candidates of the highest rank.
+type electorate struct {
+	since, until time.Duration // when it is right
+	members      []int         // their places in the ring
+	nodes        []uint64      // the mixed node id of each
+}
+
+// elect finds who may lead or own at a time. A client that asks where all partitions are asks this once, and not for
+// each of them: with 500 members and 100,000 partitions that was a second of a processor for each role.
+func (r *Ring) elect(now time.Duration, c constituency) *electorate {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e := r.elected[c]; e != nil && e.since <= now && now < e.until {
+		return e
+	}
+	passed := !c.owner && r.passesOver(c.role)
+	e := &electorate{since: now, until: math.MaxInt64}
+	best := -1
+	for i := range r.members {
+		m := &r.members[i]
+		if at, returned := r.back[m.NodeID]; returned && now-at < r.settle {
+			e.until = min(e.until, at+r.settle) // then it settles, and the electorate may be another
+		}
+		if !m.HasRole(c.role) || passed && m.Cut || c.owner && (m.Zone != c.zone || m.Peer == "") {
+			continue
+		}
+		rank := 0
+		if c.zone != "" && m.Zone == c.zone {
+			rank += 2
+		}
+		if r.settled(now, m) {
+			rank++
+		}
+		if rank > best {
+			best, e.members, e.nodes = rank, e.members[:0], e.nodes[:0]
+		}
+		if rank == best {
+			e.members, e.nodes = append(e.members, i), append(e.nodes, mixNode(m.NodeID))
+		}
+	}
+	if r.elected == nil {
+		r.elected = map[constituency]*electorate{}
+	}
+	r.elected[c] = e
+	return e
 }
 
 func (r *Ring) settled(now time.Duration, m *Member) bool {
@@ -174,11 +228,9 @@ func partitionKey(p topic.Partition) uint64 {
 	return h.Sum64()
 }
 
-// weight mixes key and node so that every bit of both moves every bit of the result; FNV alone
+// mixNode makes a weight of it together with a key: mixed once more, every bit of both moves every bit of the result; FNV alone
 // would give neighbouring partitions to the same member.
-func weight(key uint64, node int32) uint64 {
-	return mix(key ^ mix(uint64(uint32(node))+0x9e3779b97f4a7c15))
-}
+func mixNode(node int32) uint64 { return mix(uint64(uint32(node)) + 0x9e3779b97f4a7c15) }
 
 // mix is the finalizer of splitmix64.
 func mix(x uint64) uint64 {

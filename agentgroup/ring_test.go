@@ -279,14 +279,57 @@ func TestResolve(t *testing.T) {
 	}
 }
 
+// TestRingRemembersElectorates: what a ring has found once is what it would find again, at whatever time it is asked.
+func TestRingRemembersElectorates(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := NewRing(settle)
+		now := time.Duration(0)
+		for range rapid.IntRange(1, 5).Draw(t, "changes") {
+			var members []Member
+			for id := range int32(6) {
+				if rapid.Bool().Draw(t, "lives") {
+					m := named(id, rapid.Bool().Draw(t, "settled"))
+					m.Zone = rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "zone")
+					m.Roles = rapid.SampledFrom([][]string{{"produce"}, {"fetch"}, {"produce", "fetch"}}).Draw(t, "roles")
+					m.Cut, m.Peer = rapid.Bool().Draw(t, "cut"), rapid.SampledFrom([]string{"", "peer"}).Draw(t, "peer")
+					members = append(members, m)
+				}
+			}
+			now += time.Duration(rapid.Int64Range(0, int64(settle)).Draw(t, "later"))
+			r = r.With(now, members)
+			for range 20 {
+				at := now + time.Duration(rapid.Int64Range(-int64(settle), 2*int64(settle)).Draw(t, "at"))
+				p := topic.Partition{Topic: topic.ID{1}, Index: rapid.Int32Range(0, 50).Draw(t, "partition")}
+				zone, role := rapid.SampledFrom([]string{"", "a", "b", "nowhere"}).Draw(t, "asked"), rapid.SampledFrom([]string{"produce", "fetch", "jobs", ""}).Draw(t, "role")
+				fresh := &Ring{members: r.members, settle: r.settle, gone: r.gone, back: r.back, zones: r.zones}
+				got, ok := r.Leader(at, p, zone, role)
+				want, wanted := fresh.Leader(at, p, zone, role)
+				if ok != wanted || got.NodeID != want.NodeID {
+					t.Fatalf("leader of %v for %q and %q at %v: node %d (%v), afresh %d (%v)", p, zone, role, at, got.NodeID, ok, want.NodeID, wanted)
+				}
+				got, ok = r.Owner(at, "chunk"+zone, zone)
+				want, wanted = fresh.Owner(at, "chunk"+zone, zone)
+				if ok != wanted || got.NodeID != want.NodeID {
+					t.Fatalf("owner for %q at %v: node %d (%v), afresh %d (%v)", zone, at, got.NodeID, ok, want.NodeID, wanted)
+				}
+			}
+		}
+	})
+}
+
 func BenchmarkLeader(b *testing.B) {
-	var members []Member
-	for id := range int32(30) {
-		members = append(members, named(id, true))
-	}
-	r := NewRing(settle).With(0, members)
-	p := topic.Partition{Topic: topic.ID{1}, Index: 9}
-	for b.Loop() {
-		r.Leader(0, p, "a", "produce")
+	for _, n := range []int32{30, 500} {
+		b.Run(fmt.Sprintf("members=%d", n), func(b *testing.B) {
+			var members []Member
+			for id := range n {
+				members = append(members, named(id, true))
+			}
+			r := NewRing(settle).With(0, members)
+			p := topic.Partition{Topic: topic.ID{1}}
+			for b.Loop() {
+				p.Index++
+				r.Leader(0, p, "a", "produce")
+			}
+		})
 	}
 }
