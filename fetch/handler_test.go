@@ -313,6 +313,34 @@ func TestGoneIsPlannedAgain(t *testing.T) {
 	})
 }
 
+// TestGoneBehindWhatIsAnswered: the second of a partition's objects is gone. The bytes of the first are part of the answer by then:
+// they are neither given back before it is written nor answered twice, and the client gets the rest by its next request.
+func TestGoneBehindWhatIsAnswered(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		w := newWorld(t, "events")
+		h := w.handler(func(c *Config, _ *Deps) { c.CacheBytes, c.ColdCacheBytes = 1, 1 }) // what nobody holds is spoiled at once
+		e := w.partition("events", 0)
+		serve(t, h, w.request(12, 10, 1, 1<<20, ask{"events", 0, 0, 1 << 20}))
+		w.produce(frame{e, []record.Batch{batchOf(1, 1, 2*smallBatch)}}) // not copied into the answer
+		old := w.produce(frame{e, []record.Batch{batchOf(2, 1, 2*smallBatch)}})
+		synctest.Wait()
+		w.set(func() {
+			moved := &w.logs[e].locations[1]
+			moved.Object.Nonce = segment.Nonce{99}
+			w.objects[segment.Key(cluster, moved.Object)] = w.objects[old]
+			delete(w.objects, old)
+		})
+		got := only(t, serve(t, h, w.request(12, 100, 1, 1<<20, ask{"events", 0, 0, 1 << 20}))).RecordBatches
+		if want := w.from(e, 0); len(got) == 0 || !bytes.HasPrefix(want, got) {
+			t.Fatalf("%d bytes that are not the first of the %d that were written", len(got), len(want))
+		}
+		got = append(got, only(t, serve(t, h, w.request(12, 100, 1, 1<<20, ask{"events", 0, 1, 1 << 20}))).RecordBatches...)
+		if !bytes.Equal(got, w.from(e, 0)) {
+			t.Errorf("%d bytes by two requests, not the %d that were written", len(got), len(w.from(e, 0)))
+		}
+	})
+}
+
 // TestCorruptChunk: a fault on the way is read over; a fault at rest is an error of the partition alone.
 func TestCorruptChunk(t *testing.T) {
 	inBubble(t, func(t *testing.T) {

@@ -168,15 +168,21 @@ func (f *fetch) cut(ctx context.Context, p *part, left int64, due bool) error {
 
 // replan asks again where a partition's records lie, whose object is gone: it was compacted or
 // deleted since (I7). The new answer may also be that there is nothing any more.
+//
+// Where records of objects before it are part of the answer already, that is all of it: their chunks must be held until it
+// is written, and the client's next request finds the new places.
 func (f *fetch) replan(ctx context.Context, p *part, left int64, due bool) error {
 	f.h.metrics.gone.Inc()
 	p.replanned = true
-	f.h.reader.release(p.needs...)
-	p.needs, p.chosen = nil, 0
 	f.h.mu.Lock()
 	f.h.planner.gone(p.partition)
 	since := f.h.planner.arrive()
 	f.h.mu.Unlock()
+	if p.out.records.size > 0 {
+		return nil
+	}
+	f.h.reader.release(p.needs...)
+	p.needs, p.chosen = nil, 0
 	deadline := f.h.now() + f.h.cfg.PlanTimeout
 	for {
 		woken := make(chan struct{})
