@@ -35,7 +35,7 @@ func TestPutLetsItsBodyGo(t *testing.T) {
 					}
 					<-spoilt
 					rest, _ := io.ReadAll(r.Body) // breaks off
-					seen <- bytes.IndexByte(append(first, rest...), 0xdb) >= 0
+					seen <- bytes.IndexByte(first, 0xdb) >= 0 || bytes.IndexByte(rest, 0xdb) >= 0
 				})
 				body := make([][]byte, slices)
 				for i := range body {
