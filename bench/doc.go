@@ -7,7 +7,7 @@
 //
 // A case is one load; a sample is one case, on one system, in one round. Systems take turns within a round, so that
 // whatever else the machine does meets all of them alike. The load is internal/bench (franz-go), the same for
-// all. Every sample checks loss, duplicates and order, and fails when it finds any.
+// all. Every sample fails when a record is lost or comes twice, and where there are readers when one is out of order.
 //
 // MB are 10^6 bytes of record values as the application sees them. CPU is user and system time of all
 // processes of the system (for isthmus its control plane and agents; for Kafka its brokers) in the measured time,

@@ -76,11 +76,19 @@ func (e *Env) Kafka(ctx context.Context, s System) (*Kafka, error) {
 	cmd := exec.CommandContext(ctx, "scripts/kafka.sh", "up", brokers[s], k.folder)
 	cmd.Env = append(os.Environ(), "KAFKA_PORT="+map[System]string{KafkaRF1: "17190", KafkaRF3: "17290"}[s])
 	cmd.Stderr = e.Out
+	e.kafka[s] = k
+	if err := e.startKafka(ctx, s, k, cmd); err != nil {
+		e.stopKafka(s, k) // also what did start of it
+		return nil, err
+	}
+	return k, nil
+}
+
+func (e *Env) startKafka(ctx context.Context, s System, k *Kafka, cmd *exec.Cmd) error {
 	text, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("start %s: %w", s, err)
+		return fmt.Errorf("start %s: %w", s, err)
 	}
-	e.kafka[s] = k
 	for line := range strings.Lines(string(text)) {
 		fields := strings.Fields(line)
 		if len(fields) != 2 {
@@ -94,9 +102,16 @@ func (e *Env) Kafka(ctx context.Context, s System) (*Kafka, error) {
 		k.Addresses = append(k.Addresses, fields[1])
 	}
 	if want, _ := strconv.Atoi(brokers[s]); len(k.PIDs) != want {
-		return nil, fmt.Errorf("scripts/kafka.sh named %d brokers, not %d: %s", len(k.PIDs), want, text)
+		return fmt.Errorf("scripts/kafka.sh named %d brokers, not %d: %s", len(k.PIDs), want, text)
 	}
-	return k, e.warm(ctx, k)
+	return e.warm(ctx, k)
+}
+
+func (e *Env) stopKafka(s System, k *Kafka) {
+	delete(e.kafka, s)
+	if text, err := exec.Command("scripts/kafka.sh", "down", k.folder).CombinedOutput(); err != nil {
+		e.warn("stop %s: %v: %s", s, err, text)
+	}
 }
 
 // warm loads a new cluster for as long as its compilers need.
@@ -104,7 +119,7 @@ func (e *Env) warm(ctx context.Context, k *Kafka) error {
 	fmt.Fprintf(e.Out, "  warming %d broker(s)\n", len(k.PIDs))
 	c := large()
 	c.Brokers, c.Topic = k.Addresses, "warm"
-	c.Warmup, c.For = 0, e.pick(30*time.Second, 3*time.Second)
+	c.Warmup, c.For = 0, e.pick(45*time.Second, 3*time.Second)
 	c.Rate = 60_000 // enough to compile, little enough to stay in memory
 	if _, err := bench.EndToEnd(ctx, c, e.log, nil); err != nil {
 		return fmt.Errorf("warm Kafka: %w", err)
@@ -126,11 +141,7 @@ func (e *Env) release(coming []Case) {
 		if slices.ContainsFunc(coming, func(c Case) bool { return slices.Contains(c.Systems, s) }) {
 			continue
 		}
-		delete(e.kafka, s)
-		cmd := exec.Command("scripts/kafka.sh", "down", k.folder)
-		if text, err := cmd.CombinedOutput(); err != nil {
-			e.warn("stop %s: %v: %s", s, err, text)
-		}
+		e.stopKafka(s, k)
 	}
 }
 

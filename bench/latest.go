@@ -7,45 +7,55 @@ import (
 )
 
 // Latest is bench/results/latest.json: the figures that goals are stated in, beside the runs they come from. Ratios are of MB a
-// CPU-second, isthmus to Kafka, medians of all rounds. What was not run is 0.
+// CPU-second, isthmus to Kafka, medians of all rounds. What was not run, or failed, is null.
 type Latest struct {
-	ProduceLargeVsRF1    float64   `json:"produce_large_vs_kafka_rf1"`
-	Produce16kVsRF1      float64   `json:"produce_16k_vs_kafka_rf1"`
-	Produce100bVsRF1     float64   `json:"produce_100b_vs_kafka_rf1"`
-	ProduceLargeVsRF3    float64   `json:"produce_large_vs_kafka_rf3"`
-	TailFanout1          float64   `json:"tail_fanout1_vs_kafka"` // in and out together
-	TailFanout4          float64   `json:"tail_fanout4_vs_kafka"`
-	Cold1                float64   `json:"cold_1_vs_kafka"`
-	Cold8                float64   `json:"cold_8_vs_kafka"`
-	InOutMiBPerCPUSecond float64   `json:"in_out_mib_per_cpu_second"`
-	ProduceP50Ms         float64   `json:"produce_p50_ms"`
-	ProduceP99Ms         float64   `json:"produce_p99_ms"`
-	EndToEndP50Ms        float64   `json:"e2e_p50_ms"`
-	EndToEndP99Ms        float64   `json:"e2e_p99_ms"`
-	ProduceP99Of50ms     float64   `json:"produce_p99_50ms_flush_ms"`
-	PlacementsPerCore    float64   `json:"placements_per_core_second"`
-	IndexBytesPerEntry   float64   `json:"index_bytes_per_entry"`
-	CentsPerGiBDefault   float64   `json:"cents_per_gib_default"`
-	CentsPerGiBEconomy   float64   `json:"cents_per_gib_economy"`
-	IdlePuts             float64   `json:"idle_puts"`
-	IdleGets             float64   `json:"idle_gets"`
-	AgentResidentMB      float64   `json:"agent_rss_mb"` // at 100 MB/s in and out
+	ProduceLargeVsRF1    *float64  `json:"produce_large_vs_kafka_rf1"`
+	Produce16kVsRF1      *float64  `json:"produce_16k_vs_kafka_rf1"`
+	Produce100bVsRF1     *float64  `json:"produce_100b_vs_kafka_rf1"`
+	ProduceLargeVsRF3    *float64  `json:"produce_large_vs_kafka_rf3"`
+	TailFanout1          *float64  `json:"tail_fanout1_vs_kafka"` // in and out together
+	TailFanout4          *float64  `json:"tail_fanout4_vs_kafka"`
+	Cold1                *float64  `json:"cold_1_vs_kafka"`
+	Cold8                *float64  `json:"cold_8_vs_kafka"`
+	InOutMiBPerCPUSecond *float64  `json:"in_out_mib_per_cpu_second"`
+	ProduceP50Ms         *float64  `json:"produce_p50_ms"`
+	ProduceP99Ms         *float64  `json:"produce_p99_ms"`
+	EndToEndP50Ms        *float64  `json:"e2e_p50_ms"`
+	EndToEndP99Ms        *float64  `json:"e2e_p99_ms"`
+	ProduceP99Of50ms     *float64  `json:"produce_p99_50ms_flush_ms"`
+	PlacementsPerCore    *float64  `json:"placements_per_core_second"`
+	IndexBytesPerEntry   *float64  `json:"index_bytes_per_entry"`
+	CentsPerGiBDefault   *float64  `json:"cents_per_gib_default"`
+	CentsPerGiBEconomy   *float64  `json:"cents_per_gib_economy"`
+	IdlePuts             *float64  `json:"idle_puts"`
+	IdleGets             *float64  `json:"idle_gets"`
+	AgentResidentMB      *float64  `json:"agent_rss_mb"` // at 100 MB/s in and out
 	Commit               string    `json:"commit"`
 	Runs                 []*Result `json:"runs"`
 }
 
 // Latest sums a run up.
 func (r *Result) Latest() Latest {
-	to := func(name string, s System) float64 {
-		return ratio(r.Median(name, Isthmus, perCPU), r.Median(name, s, perCPU))
+	of := func(name string, figure func(Sample) float64) *float64 {
+		if len(r.values(name, Isthmus, figure)) == 0 {
+			return nil
+		}
+		v := r.Median(name, Isthmus, figure)
+		return &v
 	}
-	of := func(name string, figure func(Sample) float64) float64 { return r.Median(name, Isthmus, figure) }
-	cents := func(s Sample) float64 { return s.CentsPerGiB }
+	to := func(name string, s System) *float64 {
+		i, k := of(name, perCPU), r.Median(name, s, perCPU)
+		if i == nil || k == 0 {
+			return nil
+		}
+		v := *i / k
+		return &v
+	}
 	return Latest{
 		ProduceLargeVsRF1: to("produce-large", KafkaRF1), Produce16kVsRF1: to("produce-16k", KafkaRF1),
 		Produce100bVsRF1: to("produce-100b", KafkaRF1), ProduceLargeVsRF3: to("produce-large", KafkaRF3),
 		TailFanout1: to("tail-1", KafkaRF1), TailFanout4: to("tail-4", KafkaRF1), Cold1: to("cold-1", KafkaRF1), Cold8: to("cold-8", KafkaRF1),
-		InOutMiBPerCPUSecond: of("tail-1", perCPU) * 1e6 / (1 << 20),
+		InOutMiBPerCPUSecond: of("tail-1", func(s Sample) float64 { return s.MBPerCPUSecond * 1e6 / (1 << 20) }),
 		ProduceP50Ms:         of("latency-default", func(s Sample) float64 { return s.ProduceP50Ms }),
 		ProduceP99Ms:         of("latency-default", func(s Sample) float64 { return s.ProduceP99Ms }),
 		EndToEndP50Ms:        of("latency-default", func(s Sample) float64 { return s.EndToEndP50Ms }),
@@ -53,11 +63,12 @@ func (r *Result) Latest() Latest {
 		ProduceP99Of50ms:     of("latency-50ms", func(s Sample) float64 { return s.ProduceP99Ms }),
 		PlacementsPerCore:    of("sequencer", func(s Sample) float64 { return s.PlacementsPerCore }),
 		IndexBytesPerEntry:   of("sequencer", func(s Sample) float64 { return s.BytesPerEntry }),
-		CentsPerGiBDefault:   of("calls-default", cents), CentsPerGiBEconomy: of("calls-economy", cents),
-		IdlePuts:        of("idle", func(s Sample) float64 { return s.Puts }),
-		IdleGets:        of("idle", func(s Sample) float64 { return s.Gets }),
-		AgentResidentMB: of("memory", func(s Sample) float64 { return s.ResidentMB }),
-		Commit:          r.Commit, Runs: []*Result{r},
+		CentsPerGiBDefault:   of("calls-default", func(s Sample) float64 { return s.CentsPerGiB }),
+		CentsPerGiBEconomy:   of("calls-economy", func(s Sample) float64 { return s.CentsPerGiB }),
+		IdlePuts:             of("idle", func(s Sample) float64 { return s.Puts }),
+		IdleGets:             of("idle", func(s Sample) float64 { return s.Gets }),
+		AgentResidentMB:      of("memory", func(s Sample) float64 { return s.ResidentMB }),
+		Commit:               r.Commit, Runs: []*Result{r},
 	}
 }
 

@@ -65,6 +65,9 @@ func (r *run) result(produce, consume bool, servers Usage) Result {
 	if produce && consume {
 		result.Lost = counts.Lost
 	}
+	if produce && !consume && r.failed == 0 { // what was refused may have been written for all that
+		result.Lost, result.Duplicated = max(0, counts.Acked-r.appended), max(0, r.appended-counts.Acked)
+	}
 	if consume && r.config.Once {
 		result.Lost = r.available*int64(len(r.ledgers)) - counts.Consumed
 	}

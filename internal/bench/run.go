@@ -32,6 +32,8 @@ type run struct {
 	end      time.Time
 
 	available int64 // records that the topics held at the start, past where the readers begin
+	held      int64 // where the topics ended before a run that only produces
+	appended  int64 // records by which they ended later after it
 
 	mu       sync.Mutex
 	produce  *hdrhistogram.Histogram // microseconds
@@ -89,6 +91,11 @@ func execute(ctx context.Context, c Config, log *slog.Logger, progress Progress,
 	if !produce {
 		r.config.Warmup = 0 // what is read once cannot be read again
 	}
+	if produce && !consume {
+		if r.held, err = r.ends(ctx); err != nil {
+			return Result{}, err
+		}
+	}
 	r.start = time.Now()
 	r.measured = r.start.Add(r.config.Warmup)
 	r.end = r.measured.Add(c.For)
@@ -102,6 +109,13 @@ func execute(ctx context.Context, c Config, log *slog.Logger, progress Progress,
 	}
 	if err != nil {
 		return Result{}, err
+	}
+	if produce && !consume {
+		end, err := r.ends(ctx)
+		if err != nil {
+			return Result{}, err
+		}
+		r.appended = end - r.held
 	}
 	return r.result(produce, consume, servers), nil
 }
@@ -174,6 +188,21 @@ func (r *run) positions(ctx context.Context, produce, consume bool) (map[string]
 		return nil, fmt.Errorf("the topics %v hold nothing to read (run the produce benchmark first)", r.config.topics())
 	}
 	return from, nil
+}
+
+// ends sums up where the topics end.
+func (r *run) ends(ctx context.Context) (sum int64, err error) {
+	client, err := kgo.NewClient(kgo.SeedBrokers(r.config.Brokers...))
+	if err != nil {
+		return 0, fmt.Errorf("connect to %v: %w", r.config.Brokers, err)
+	}
+	defer client.Close()
+	ends, err := patiently(ctx, kadm.NewClient(client).ListEndOffsets, r.config.topics())
+	if err != nil {
+		return 0, fmt.Errorf("list the ends of %v: %w", r.config.topics(), err)
+	}
+	ends.Each(func(o kadm.ListedOffset) { sum += o.Offset })
+	return sum, nil
 }
 
 // patiently asks for offsets until every partition has a leader, which takes a moment where a topic is new.
