@@ -53,34 +53,46 @@ func (f *fetch) ahead() {
 // want chooses the locations to read until max_bytes is reached: the first of every partition, then the second of every
 // partition, and so on. A segment holds a little of each of many partitions and is read as a whole; partition by partition,
 // an answer would be the beginning of a few partitions out of more segments than the cache holds, and the next answers
-// would read them all again.
+// would read them all again. For the same reason it ends where a round does, if the next does not fit whole: of the segment in which an
+// answer ends within a round, one part is read now and the other with the next answer.
 func (f *fetch) want() {
 	left := min(f.maxBytes(), f.allowed)
-	some := false
-	for more := true; more; {
-		more = false
+	for some := false; ; {
+		if some && f.round() > left {
+			return
+		}
+		before := left
 		for i := range f.parts {
 			p := &f.parts[i]
-			if p.code != 0 || p.view.verdict != ready || p.chosen >= max(int64(p.maxBytes), 1) {
-				continue
+			if p.wantsMore() && !(some && (left <= 0 || p.maxBytes <= 0)) {
+				left -= f.wantNext(p)
+				some = true
 			}
-			if some && (left <= 0 || p.maxBytes <= 0) {
-				continue
-			}
-			if n := f.wantNext(p); n > 0 {
-				left -= n
-				some, more = true, true
-			}
+		}
+		if left == before {
+			return
 		}
 	}
 }
 
-// wantNext chooses the next location of a partition and returns how many bytes of it are wanted; 0 when there is none.
+// wantsMore reports whether a partition has locations that its own bound has room for.
+func (p *part) wantsMore() bool {
+	return p.code == 0 && p.view.verdict == ready && len(p.needs) < len(p.view.locations) && p.chosen < max(int64(p.maxBytes), 1)
+}
+
+// round is the bytes of the next location of every partition.
+func (f *fetch) round() (bytes int64) {
+	for i := range f.parts {
+		if p := &f.parts[i]; p.wantsMore() {
+			bytes += int64(p.view.locations[len(p.needs)].Length)
+		}
+	}
+	return bytes
+}
+
+// wantNext chooses the next location of a partition, which has one, and returns how many bytes of it are wanted.
 func (f *fetch) wantNext(p *part) int64 {
 	j := len(p.needs)
-	if j == len(p.view.locations) {
-		return 0
-	}
 	n := &need{loc: p.view.locations[j], class: coldClass}
 	if p.view.tail {
 		n.class = tailClass
@@ -207,7 +219,8 @@ func (f *fetch) replan(ctx context.Context, p *part, left int64, due bool) error
 		return nil
 	}
 	before := len(f.needs)
-	for budget := max(1, min(int64(max(p.maxBytes, 0)), left)); p.chosen < budget && f.wantNext(p) > 0; {
+	for budget := max(1, min(int64(max(p.maxBytes, 0)), left)); p.chosen < budget && p.wantsMore(); {
+		f.wantNext(p)
 	}
 	f.h.reader.acquire(ctx, f.needs[before:], true, false)
 	return f.cut(ctx, p, left, due)

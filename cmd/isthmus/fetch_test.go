@@ -128,10 +128,10 @@ func (l *lands) maxBytes() {
 		{1, 1 << 20, [2]int{1, 0}},              // less than a batch: the first partition gets one whole
 		{1 << 20, 1, [2]int{1, 0}},              // likewise
 		{1 << 20, 2 * size, [2]int{2, 2}},       // each within its own bound
-		{3 * size, 1 << 20, [2]int{2, 1}},       // both in turn, as far as it goes
-		{4*size + 1, 3 * size, [2]int{3, 1}},    // and leaves the rest
+		{3 * size, 1 << 20, [2]int{1, 1}},       // both in turn, as far as it goes for both
+		{4*size + 1, 3 * size, [2]int{2, 2}},    // likewise
 		{1 << 20, 2*size + 5000, [2]int{2, 2}},  // never part of a batch
-		{3*size + 5000, 3 * size, [2]int{2, 1}}, // likewise
+		{3*size + 5000, 3 * size, [2]int{1, 1}}, // likewise
 	} {
 		if got := count(q.most, q.mostPartition); got != q.want {
 			l.t.Errorf("max bytes %d, per partition %d, batches of %d: %v batches, want %v", q.most, q.mostPartition, size, got, q.want)
