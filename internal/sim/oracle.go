@@ -94,8 +94,8 @@ func (o *oracle) row(r *segment.Row, a segment.Answer, now int64) {
 		return
 	}
 	before, known := o.at[at]
-	if known || a.Verdict != segment.Refused || o.w.control.front().Stats().Producers < o.w.control.limits.MaxProducers {
-		o.at[at] = now // else there was no room for an entry, and nothing is known of it afterwards
+	if known || a.Verdict != segment.Refused || !o.full && o.w.control.front().Stats().Producers < o.w.control.limits.MaxProducers {
+		o.at[at] = now // else there was no room for an entry, or for the batch, and nothing is known of it afterwards
 	}
 	if known {
 		o.silent[at] = max(o.silent[at], now-before)
