@@ -46,6 +46,8 @@ type Deps struct {
 	PeerCheck func(tls.ConnectionState) error
 	// Peers carries questions to other agents; nil: over TCP.
 	Peers PeerTransport
+	// Poison overwrites what was read as soon as nobody holds it, however little it is, so that a test notices who still reads it.
+	Poison bool
 	// Sched is what the handler waits by and runs in; nil: the machine's.
 	Sched    sched.Sched
 	Log      *slog.Logger          // nil: nothing is logged

@@ -87,6 +87,9 @@ func newReader(ctx context.Context, cfg *Config, d *Deps, m *metrics) (*reader, 
 		peers: newPeerClient(cfg, d), cache: newCache(cfg), freed: make(chan struct{}), seen: seen, gates: map[string]*gate{},
 		hedge: hedger{budget: cfg.HedgeBudget, floor: cfg.HedgeFloor}}
 	r.slots[tailClass], r.slots[coldClass] = tokens(cfg.TailReads), tokens(cfg.ColdReads)
+	if d.Poison {
+		r.cache.buffers.poison()
+	}
 	return r, nil
 }
 

@@ -68,21 +68,11 @@ func newWorld(t testing.TB, topics ...string) *world {
 	return w
 }
 
-// poison has every buffer used again, and spoils it as soon as nobody holds it: whoever still reads it reads nonsense.
-func poison(b *buffers) {
-	b.small, b.step = 0, 1
-	b.gave = func(bytes []byte) {
-		for i := range bytes {
-			bytes[i] = 0xdb
-		}
-	}
-}
-
 // handler makes a Handler in the world, and runs it until the test ends.
 func (w *world) handler(edit ...func(*Config, *Deps)) *Handler {
 	w.t.Helper()
 	cfg := Default()
-	deps := Deps{Cluster: cluster, Index: w, Topics: w, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Registry: prometheus.NewRegistry(),
+	deps := Deps{Cluster: cluster, Poison: true, Index: w, Topics: w, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Registry: prometheus.NewRegistry(),
 		Incarnation: func() uint32 { w.mu.Lock(); defer w.mu.Unlock(); return w.incarnation },
 		Stores: func(share string) (Getter, error) {
 			if share != "s1" {
@@ -97,7 +87,6 @@ func (w *world) handler(edit ...func(*Config, *Deps)) *Handler {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	poison(&h.reader.cache.buffers)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {

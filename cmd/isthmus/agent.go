@@ -91,7 +91,7 @@ type agentDeps struct {
 	registry *prometheus.Registry
 	open     storeOpener
 	wall     wallClock // nil: the machine's
-	poison   bool      // see wire.Deps
+	poison   bool      // see wire.Deps and fetch.Deps
 }
 
 // now is the time of day as the agent believes it to be.

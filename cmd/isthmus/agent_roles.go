@@ -29,6 +29,7 @@ func (a *agent) buildRoles(_, _ context.Context) (err error) {
 		a.fetcher, err = fetch.New(a.config.Fetch, fetch.Deps{
 			Cluster: a.grant.Cluster, Incarnation: a.incarnation, Index: index{a.client}, Topics: a.topics,
 			PeerTLS: a.certificate.TLS(), PeerCheck: a.certificate.Check, Meter: a.meter, Stores: a.stores.getter, Owners: a.group, Log: a.log, Registry: a.deps.registry,
+			Poison: a.deps.poison,
 		})
 	}
 	return err

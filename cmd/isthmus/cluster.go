@@ -25,7 +25,7 @@ type localCluster struct {
 	log     *slog.Logger
 	bucket  string
 	control *controlNode
-	poison  bool // agents added from now on overwrite what should not be read any more: see wire.Deps
+	poison  bool // agents added from now on overwrite what should not be read any more: see wire.Deps and fetch.Deps
 
 	mu     sync.Mutex
 	agents map[string]*localAgent

@@ -26,6 +26,7 @@ type agent struct {
 	stream   *stream
 	session  uint64
 	newest   uint64        // session of this life
+	logins   int           // how often it began to ask for one
 	cutUntil time.Duration // partitioned from the control plane until then
 	lives    int
 	draining bool
@@ -401,8 +402,10 @@ func (a *agent) askEnd(session uint64, answered *bool) {
 	})
 }
 
-// login asks until there is a session.
+// login asks until there is a session, or until the writer wants one anew: it asks once at a time, as the edge of a process does.
 func (a *agent) login() {
+	a.logins++
+	this := a.logins
 	a.later(a.w.between(time.Millisecond, 20*time.Millisecond), "log in", func() {
 		granted := false
 		if n := a.reach(); n != nil {
@@ -423,7 +426,7 @@ func (a *agent) login() {
 			})
 		}
 		a.later(500*time.Millisecond, "log in again", func() {
-			if !granted {
+			if !granted && a.logins == this {
 				granted = true // an answer that comes now is too late
 				a.login()
 			}

@@ -48,7 +48,7 @@ func (f *fetcher) start() {
 	f.crew, f.witness = newCrew(f.w), newWitness(f)
 	h, err := fetch.New(f.r.config, fetch.Deps{
 		Cluster: clusterName, Incarnation: func() uint32 { return incarnation },
-		Index: f, Topics: f, Stores: f.store, Owners: f, Peers: f, Sched: f.crew,
+		Index: f, Topics: f, Stores: f.store, Owners: f, Peers: f, Sched: f.crew, Poison: true,
 	})
 	if err != nil {
 		f.w.violated("%s: %v", f.name, err)

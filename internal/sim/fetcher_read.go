@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 
 	"github.com/isthmusdata/isthmus/fetch"
@@ -60,7 +59,9 @@ func (s shareReader) GetRange(ctx context.Context, key string, position, length 
 		case position < 0 || position+length > int64(len(body)):
 			err = fmt.Errorf("get %s: %w", key, objstore.ErrInvalid)
 		default:
-			data = spoil(w, slices.Clone(body[position:position+length]), spoilt)
+			data = objstore.Room(ctx, length)
+			copy(data, body[position:])
+			data = spoil(w, data, spoilt)
 		}
 		came <- struct{}{}
 	})
