@@ -2,8 +2,12 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // Latest is bench/results/latest.json: the figures that goals are stated in, beside the runs they come from. Ratios are of MB a
@@ -72,15 +76,45 @@ func (r *Result) Latest() Latest {
 	}
 }
 
-// Write keeps the result as FOLDER/DATE-COMMIT.json, and its sum as FOLDER/latest.json.
-func (r *Result) Write(folder string) error {
+// Write keeps the result as FOLDER/DATE-COMMIT.json, and the sum of it and of earlier runs as FOLDER/latest.json. It
+// returns what is summed: a case counts as it was found last, for some are run again by themselves.
+func (r *Result) Write(folder string) (*Result, error) {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return err
+		return nil, err
 	}
 	if err := writeJSON(filepath.Join(folder, r.Started.Format("2006-01-02")+"-"+r.Commit+".json"), r); err != nil {
-		return err
+		return nil, err
 	}
-	return writeJSON(filepath.Join(folder, "latest.json"), r.Latest())
+	file := filepath.Join(folder, "latest.json")
+	var before Latest
+	if text, err := os.ReadFile(file); err == nil {
+		if err := json.Unmarshal(text, &before); err != nil {
+			return nil, fmt.Errorf("read %s: %w", file, err)
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	all, runs := r.over(before.Runs)
+	latest := all.Latest()
+	latest.Runs = runs
+	return all, writeJSON(file, latest)
+}
+
+// over puts a result over those of earlier runs, and returns the runs of which anything is left.
+func (r *Result) over(earlier []*Result) (all *Result, runs []*Result) {
+	sum := *r
+	sum.Samples, runs = nil, []*Result{r}
+	found := r.names()
+	for _, e := range slices.Backward(earlier) {
+		left := slices.DeleteFunc(slices.Clone(e.Samples), func(s Sample) bool { return slices.Contains(found, s.Case) })
+		if len(left) > 0 {
+			sum.Samples = append(left, sum.Samples...)
+			runs = append([]*Result{e}, runs...)
+		}
+		found = append(found, e.names()...)
+	}
+	sum.Samples = append(sum.Samples, r.Samples...)
+	return &sum, runs
 }
 
 func writeJSON(file string, v any) error {

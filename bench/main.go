@@ -118,11 +118,12 @@ func run(ctx context.Context, o runOptions) (err error) {
 		return err
 	}
 	if o.out != "" {
-		if err := result.Write(o.out); err != nil {
+		all, err := result.Write(o.out)
+		if err != nil {
 			return err
 		}
 		if o.page != "" {
-			if err := result.WritePage(o.page); err != nil {
+			if err := all.WritePage(o.page); err != nil {
 				return err
 			}
 		}

@@ -26,7 +26,7 @@ func someResult(scale float64) *Result {
 // TestLatestIsFlat: every goal has a number of its own in latest.json, or null where its case was not run, and the runs are beside them.
 func TestLatestIsFlat(t *testing.T) {
 	folder := t.TempDir()
-	if err := someResult(1).Write(folder); err != nil {
+	if _, err := someResult(1).Write(folder); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(filepath.Join(folder, "latest.json"))
@@ -101,5 +101,33 @@ func TestReadBenchmarks(t *testing.T) {
 	got := readBenchmarks("goos: linux\nBenchmarkPlaceExtents-2 \t 3000\t 400000 ns/op\t 2500000 placements/s\nPASS\n")
 	if got["PlaceExtents placements/s"] != 2.5e6 || got["PlaceExtents ns/op"] != 400000 {
 		t.Errorf("read %v", got)
+	}
+}
+
+// TestARunOfSomeCasesKeepsTheOthers: latest.json has each case as it was found last, and the runs of which anything counts.
+func TestARunOfSomeCasesKeepsTheOthers(t *testing.T) {
+	folder := t.TempDir()
+	if _, err := someResult(1).Write(folder); err != nil {
+		t.Fatal(err)
+	}
+	again := &Result{Commit: "d00d1e", Samples: []Sample{{Case: "idle", System: Isthmus, Round: 1, Seconds: 60, Gets: 7}}}
+	all, err := again.Write(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	latest := all.Latest()
+	if latest.IdleGets == nil || *latest.IdleGets != 7 || latest.ProduceLargeVsRF1 == nil || len(all.Samples) != 13 {
+		t.Errorf("%d samples, %+v", len(all.Samples), latest)
+	}
+	text, err := os.ReadFile(filepath.Join(folder, "latest.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &latest); err != nil || len(latest.Runs) != 2 {
+		t.Errorf("%d runs: %v", len(latest.Runs), err)
+	}
+	all, err = someResult(2).Write(folder) // has all cases
+	if err != nil || len(all.Samples) != 13 {
+		t.Fatalf("%d samples: %v", len(all.Samples), err)
 	}
 }
