@@ -54,16 +54,17 @@ func (r *reader) flyToPeer(ctx context.Context, l *load) bool {
 	}
 	r.metrics.peerReads.WithLabelValues("ok").Inc()
 	r.metrics.peerSeconds.Observe((r.sched.Now() - start).Seconds())
-	for i, p := range l.pieces {
-		r.metrics.peerBytes.Add(float64(len(data[i])))
-		b := &buffer{bytes: data[i], holds: 1}
-		r.fill(p, b, p.from, nil)
-		r.letGo(b)
+	r.metrics.peerBytes.Add(float64(len(data)))
+	b, at := &buffer{bytes: data, holds: 1}, int64(0)
+	for _, p := range l.pieces {
+		r.fill(p, b, p.from-at, nil)
+		at += p.size()
 	}
+	r.letGo(b)
 	return true
 }
 
-// fill hands a piece its part of the bytes that begin at from.
+// fill hands a piece its part of the bytes, the first of which lies at from in the object.
 func (r *reader) fill(p *piece, b *buffer, from int64, err error) {
 	var part []byte
 	if err == nil {

@@ -49,8 +49,8 @@ func (c *peerClient) usable(addr string) bool {
 	return !failed || c.sched.Now() > till
 }
 
-// get asks the owner of a load for its pieces, and returns the bytes of each.
-func (c *peerClient) get(ctx context.Context, l *load) ([][]byte, error) {
+// get asks the owner of a load for its pieces, and returns the bytes of all, one after the other.
+func (c *peerClient) get(ctx context.Context, l *load) ([]byte, error) {
 	q := peerRequest{class: l.class, wait: c.cfg.PeerTimeout, object: l.object, size: uint32(l.size)}
 	want := int64(0)
 	for _, p := range l.pieces {
@@ -68,11 +68,7 @@ func (c *peerClient) get(ctx context.Context, l *load) ([][]byte, error) {
 	if c.judge(l.peer, err); err != nil {
 		return nil, fmt.Errorf("ask peer %s: %w", l.peer, err)
 	}
-	out := make([][]byte, len(l.pieces))
-	for i, p := range l.pieces {
-		out[i], b = b[:p.size():p.size()], b[p.size():]
-	}
-	return out, nil
+	return b, nil
 }
 
 // judge remembers that a peer failed, unless it answered that it could not.

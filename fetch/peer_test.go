@@ -163,7 +163,7 @@ func TestPeerRefuses(t *testing.T) {
 	good := w.logs[w.partition("events", 0)].locations[0]
 	c := newPeerClient(&h.cfg, &h.deps)
 	defer c.close()
-	ask := func(o segment.Object, size int64, s span) ([][]byte, error) {
+	ask := func(o segment.Object, size int64, s span) ([]byte, error) {
 		return c.get(t.Context(), &load{object: o, size: size, peer: addr, pieces: []*piece{{span: s}}})
 	}
 	gone := good.Object
@@ -185,7 +185,7 @@ func TestPeerRefuses(t *testing.T) {
 		}
 	}
 	data, err := ask(good.Object, int64(good.Size), spanOf(&good))
-	if err != nil || !bytes.Equal(data[0], w.objects[key][good.Position:good.Position+good.Length]) {
+	if err != nil || !bytes.Equal(data, w.objects[key][good.Position:good.Position+good.Length]) {
 		t.Errorf("good: %v", err)
 	}
 	conn, err := net.Dial("tcp", addr)
@@ -201,7 +201,7 @@ func TestPeerRefuses(t *testing.T) {
 	}
 }
 
-func second(_ [][]byte, err error) error { return err }
+func second(_ []byte, err error) error { return err }
 
 // TestPeerFrames: what is encoded is decoded.
 func TestPeerFrames(t *testing.T) {
