@@ -40,7 +40,7 @@ type Putter interface {
 
 // Getter reads ranges of objects.
 type Getter interface {
-	// GetRange reads length bytes from position into a new slice; a range that reaches
+	// GetRange reads length bytes from position into a new slice, or into what was lent for it (Lend); a range that reaches
 	// past the end of the object is ErrInvalid, never a short read, and so are a length of 0
 	// and one above MaxWhole. length < 0 reads to the end, of at most MaxWhole bytes;
 	// only an object of 0 bytes is read so from its end.

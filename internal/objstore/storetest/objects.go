@@ -119,6 +119,16 @@ func (s *suite) ranges() {
 			s.Errorf("range %d+%d: got %d bytes, error %v", c.position, c.length, len(got), err)
 		}
 	}
+	for _, size := range []int{20, 30, 19} { // just enough, more than that, and too little
+		lent := bytes.Repeat([]byte{0xee}, size)
+		got, err := s.store.GetRange(objstore.Lend(s.Context(), lent), "r/hundred", 10, 20)
+		if err != nil || !bytes.Equal(got, body[10:30]) || size >= 20 && &got[0] != &lent[0] {
+			s.Errorf("20 bytes with %d lent: got %d, error %v, or not in what was lent", size, len(got), err)
+		}
+		if rest := lent[min(20, size):]; !bytes.Equal(rest, bytes.Repeat([]byte{0xee}, len(rest))) {
+			s.Errorf("20 bytes with %d lent: those behind were touched", size)
+		}
+	}
 	for _, c := range []struct{ position, length int64 }{
 		{0, 101}, {99, 2}, {100, 1}, {1000, 1}, {100, -1}, {101, -1}, {1 << 62, 1 << 20},
 		{-1, 10}, {-5, -1}, {0, 0}, {10, 0}, {0, objstore.MaxWhole + 1}, {1 << 62, 1 << 62},
