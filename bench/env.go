@@ -65,7 +65,7 @@ type Kafka struct {
 	folder    string
 }
 
-var brokers = map[System]string{KafkaRF1: "1", KafkaRF3: "3"}
+var brokers = map[System]int{KafkaRF1: 1, KafkaRF3: 3}
 
 // Kafka returns the cluster of a system, warm. It is started at its first use.
 func (e *Env) Kafka(ctx context.Context, s System) (*Kafka, error) {
@@ -73,7 +73,7 @@ func (e *Env) Kafka(ctx context.Context, s System) (*Kafka, error) {
 		return k, nil
 	}
 	k := &Kafka{folder: filepath.Join(e.Dir, string(s))}
-	cmd := exec.CommandContext(ctx, "scripts/kafka.sh", "up", brokers[s], k.folder)
+	cmd := exec.CommandContext(ctx, "scripts/kafka.sh", "up", strconv.Itoa(brokers[s]), k.folder)
 	cmd.Env = append(os.Environ(), "KAFKA_PORT="+map[System]string{KafkaRF1: "17190", KafkaRF3: "17290"}[s])
 	cmd.Stderr = e.Out
 	e.kafka[s] = k
@@ -101,8 +101,8 @@ func (e *Env) startKafka(ctx context.Context, s System, k *Kafka, cmd *exec.Cmd)
 		k.PIDs = append(k.PIDs, pid)
 		k.Addresses = append(k.Addresses, fields[1])
 	}
-	if want, _ := strconv.Atoi(brokers[s]); len(k.PIDs) != want {
-		return fmt.Errorf("scripts/kafka.sh named %d brokers, not %d: %s", len(k.PIDs), want, text)
+	if len(k.PIDs) != brokers[s] {
+		return fmt.Errorf("scripts/kafka.sh named %d brokers, not %d: %s", len(k.PIDs), brokers[s], text)
 	}
 	return e.warm(ctx, k)
 }
