@@ -31,9 +31,9 @@ func idle(ctx context.Context, e *Env, s System) (Sample, error) {
 	}
 	var before bucketRequests
 	if t.cluster != nil {
-		// What a load leaves to be done is done within three minutes: its sums are put into the log, and before each entry
-		// the leader looks for another's turn. A cluster is idle after that.
-		if _, err := bench.Watch(ctx, t.PIDs, e.pick(200*time.Second, 0)); err != nil {
+		// What a load leaves to be done is done within a minute: its sums are put into the log, and before that the leader
+		// looks for another's turn. A cluster is idle after that.
+		if _, err := bench.Watch(ctx, t.PIDs, e.pick(90*time.Second, 0)); err != nil {
 			return Sample{}, err
 		}
 		if before, err = t.cluster.requests(ctx); err != nil {

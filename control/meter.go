@@ -103,6 +103,20 @@ func (s *State) addMetered(x *session, told *controlpb.ShareMeter) {
 	}
 }
 
+// Metered reports whether the state has all that an agent tells of a share: so it is with what is told again.
+func (s *State) Metered(session uint64, told *controlpb.ShareMeter) bool {
+	has, known := s.told.Get(toldKey(session, told.GetShare()))
+	if !known {
+		return false
+	}
+	for i, v := range told.GetTotals()[:min(len(told.GetTotals()), maxMeterCounts)] {
+		if i >= len(has) && v > 0 || i < len(has) && v > has[i] {
+			return false
+		}
+	}
+	return true
+}
+
 // concerns says whether a group has, or had, anything to do with a share: nobody fills the sums of others' shares.
 func (s *State) concerns(group, share string) bool {
 	return s.Open() || slices.ContainsFunc(s.grantsOf[group], func(g *grant) bool { return g.pb.GetShare() == share })

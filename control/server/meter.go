@@ -53,8 +53,8 @@ func (m *meters) take(session uint64, told []*controlpb.ShareMeter) {
 	}
 }
 
-// commands empties it into commands.
-func (m *meters) commands() (all []*controlpb.Command) {
+// commands empties it into commands of what is not known yet.
+func (m *meters) commands(known func(session uint64, told *controlpb.ShareMeter) bool) (all []*controlpb.Command) {
 	m.mu.Lock()
 	told := m.told
 	m.told, m.n = nil, 0
@@ -63,6 +63,10 @@ func (m *meters) commands() (all []*controlpb.Command) {
 	room := 0
 	for _, session := range slices.Sorted(maps.Keys(told)) {
 		of := told[session]
+		maps.DeleteFunc(of, func(_ string, t *controlpb.ShareMeter) bool { return known(session, t) })
+		if len(of) == 0 {
+			continue
+		}
 		if room < len(of) || part == nil {
 			part, room = &controlpb.MeterCommand{}, meterPart
 			all = append(all, &controlpb.Command{Op: &controlpb.Command_Meter{Meter: part}})
@@ -88,7 +92,9 @@ func (s *service) flushMeters(ctx context.Context) error {
 }
 
 func (s *service) writeMeters(ctx context.Context) error {
-	for _, c := range s.meters.commands() {
+	var news []*controlpb.Command
+	s.node.Peek(func(st *control.State) { news = s.meters.commands(st.Metered) })
+	for _, c := range news {
 		if _, err := s.node.Propose(ctx, c); err != nil {
 			return fmt.Errorf("write down what agents did (they will tell it again): %w", err)
 		}

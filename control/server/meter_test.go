@@ -126,3 +126,26 @@ func TestALeaderThatFailsIsToldAgain(t *testing.T) {
 		eventually(t, "the next leader has it, once", func() bool { return w.metered(time.Hour) == "prod/default 3 puts 300B" })
 	}
 }
+
+// TestWhatIsToldAgainIsNotWrittenAgain: the last word is repeated for two minutes, and an idle cluster writes nothing for that.
+func TestWhatIsToldAgainIsNotWrittenAgain(t *testing.T) {
+	w := newWalled(t)
+	a := w.metering("m1", "prod", control.RoleProduce)
+	s := w.node.service
+	news := func() (n int) {
+		s.node.Peek(func(st *control.State) { n = len(s.meters.commands(st.Metered)) })
+		return n
+	}
+	a.did(t, "default", 3, 300)
+	must(t, s.writeMeters(t.Context()))
+	for range 3 {
+		must(t, a.Report(t.Context()))
+		if n := news(); n != 0 {
+			t.Fatalf("%d commands of what the state has", n)
+		}
+	}
+	a.did(t, "default", 3, 301)
+	if n := news(); n != 1 {
+		t.Errorf("%d commands of something new", n)
+	}
+}
