@@ -190,14 +190,11 @@ func (c *Cluster) Stop() {
 }
 
 func freeAddresses(n int) ([]string, error) {
-	var all []string
-	for len(all) < n {
-		a, err := freeAddress()
-		if err != nil {
+	all := make([]string, n)
+	for i := range all {
+		var err error
+		if all[i], err = freeAddress(); err != nil {
 			return nil, err
-		}
-		if !strings.Contains(strings.Join(all, " ")+" ", a+" ") {
-			all = append(all, a)
 		}
 	}
 	return all, nil

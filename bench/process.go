@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 )
 
@@ -86,11 +88,25 @@ func lastWords(file string) string {
 	return string(text[max(0, len(text)-2000):])
 }
 
-// freeAddress finds a loopback address that nothing listens on.
+// freeAddress finds a loopback address that nothing listens on, another one with every call. Its port is not one that the
+// system hands out, for then the process that is told it could lose it to a connection; nor one of Kafka's.
 func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	var last error
+	for range 1000 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", firstPort+nextPort.Add(1)%ports))
+		if err == nil {
+			return l.Addr().String(), l.Close()
+		}
+		last = err
 	}
-	return l.Addr().String(), l.Close()
+	return "", fmt.Errorf("no port is free: %w", last)
 }
+
+const firstPort, ports = 20_000, 10_000
+
+// nextPort begins somewhere, for another run may look for ports as well.
+var nextPort = func() *atomic.Int64 {
+	var n atomic.Int64
+	n.Store(rand.Int64N(ports))
+	return &n
+}()
